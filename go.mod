@@ -1,0 +1,30 @@
+module postrider
+
+go 1.26.0
+
+// Who owns what, and what it is for:
+//   github.com/miekg/dns            resolver: DNS messages; internal/dnstest: the test server
+//   github.com/colinmarc/cdb        internal/constmap: reading and writing constant databases
+//   golang.org/x/sync               remote, resolver: groups of look-ups that end together
+//   github.com/emersion/go-sasl     smtpc: the client side of AUTH (PLAIN, LOGIN, OAUTHBEARER)
+//   golang.org/x/net/idna           remote.ParseJob: names become A-labels once, there
+//   golang.org/x/sys                tcpto, routes, cmd: flock, signal masks, descriptors
+//   github.com/rogpeppe/go-internal tests: testscript runs the real binaries, txtar holds dialogues
+//   honnef.co/go/tools              staticcheck, a tool: nothing of it is linked
+
+require (
+	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
+	github.com/colinmarc/cdb v0.0.0-20190223170904-60f317823f70 // indirect
+	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
+	github.com/miekg/dns v1.1.73 // indirect
+	github.com/rogpeppe/go-internal v1.16.0 // indirect
+	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
+	golang.org/x/mod v0.41.0 // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/tools v0.51.0 // indirect
+	honnef.co/go/tools v0.8.2 // indirect
+)
+
+tool honnef.co/go/tools/cmd/staticcheck

@@ -1,0 +1,23 @@
+package smtpc
+
+import "time"
+
+// Params is what a conversation needs to know beforehand.
+type Params struct {
+	Helo string // our name in EHLO and HELO
+	// Timeout bounds each reply as a whole, and each write; control/timeoutremote.
+	Timeout time.Duration
+	// HeloOnly skips EHLO: the server dropped us for saying it.
+	HeloOnly bool
+	// NoChunking forbids BDAT: the server has been seen to break on it.
+	NoChunking bool
+}
+
+// Credentials are a user and a password for AUTH (RFC 4954).
+type Credentials struct {
+	User     string
+	Password string // "oauth:TOKEN" asks for OAUTHBEARER or XOAUTH2
+	// Clear lets PLAIN and LOGIN go without TLS: the relay is on loopback,
+	// or the administrator said so with a "!" before the password.
+	Clear bool
+}
