@@ -1,6 +1,10 @@
 package smtpc
 
-import "time"
+import (
+	"time"
+
+	"postrider/internal/smtp"
+)
 
 // Params is what a conversation needs to know beforehand.
 type Params struct {
@@ -11,6 +15,9 @@ type Params struct {
 	HeloOnly bool
 	// NoChunking forbids BDAT: the server has been seen to break on it.
 	NoChunking bool
+	// TLS is what protects the connection already (implicit TLS, or a helper
+	// that has done the handshake); zero for cleartext.
+	TLS smtp.Security
 }
 
 // Credentials are a user and a password for AUTH (RFC 4954).
