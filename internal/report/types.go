@@ -6,39 +6,39 @@ import "postrider/internal/smtp"
 type Cause uint8
 
 const (
-	Accepted       Cause = iota // K: the server took the message
-	GaveUp                      // D "Giving up on": no recipient was accepted
-	GreetingFailed              // Z, with or without a reply
-	NameRejected                // Z "my name was rejected"
-	SenderRefused               // Z or D by the reply
-	DataRefused                 // Z or D by the reply
-	ContentRefused              // Z or D by the reply: "failed after I sent the message"
-	ConnectionDied              // Z, "Possible duplicate!" if InDoubt
-	NotSMTP                     // Z: what the server says is no SMTP; InDoubt as above
-	NoConnection                // Z 4.4.1
-	NoSuchHostYet               // Z 4.1.2 "couldn't find any host by that name": DNS failed softly
-	NoSuchHost                  // D 5.1.2 "couldn't find any host named X"
-	NoExchanger                 // D 5.4.4 "couldn't find a mail exchanger or IP address"
-	NullMX                      // D 5.1.10
-	Ambiguous                   // D 5.4.6 "best-preference MX"
-	PartialLine                 // D 5.6.2
-	UnreadableMessage           // Z 4.3.0
-	UnreadableControl           // Z 4.3.0; Detail names the file and the line
-	NoHome                      // Z 4.3.0 "Unable to switch to home directory"
-	OutOfMemory                 // Z 4.3.0
-	NoResources                 // Z 4.3.0 "System resources temporarily unavailable"
-	Usage                       // D 5.3.5 "invoked improperly"
-	Crashed                     // Z 4.3.0 "qmail-remote crashed."
-	BadAddress                  // D 5.1.3: CR, LF or NUL in an address
-	TLSRequired                 // Z 4.7.5: TLS was required and did not come about
-	DANEFailed                  // Z 4.7.5
-	STSFailed                   // Z 4.7.5
-	UTF8Unavailable             // D 5.6.7
-	TooLarge                    // D 5.3.4
-	AuthRefused                 // Z 4.7.8, with the reply
-	AuthImpossible              // Z 4.7.0: no mechanism, or the password would be revealed
-	RequireTLSFailed            // D 5.7.30
-	QMTPRefused                 // Z or D by the server's own letter
+	Accepted          Cause = iota // K: the server took the message
+	GaveUp                         // D "Giving up on": no recipient was accepted
+	GreetingFailed                 // Z, with or without a reply
+	NameRejected                   // Z "my name was rejected"
+	SenderRefused                  // Z or D by the reply
+	DataRefused                    // Z or D by the reply
+	ContentRefused                 // Z or D by the reply: "failed after I sent the message"
+	ConnectionDied                 // Z, "Possible duplicate!" if InDoubt
+	NotSMTP                        // Z: what the server says is no SMTP; InDoubt as above
+	NoConnection                   // Z 4.4.1
+	NoSuchHostYet                  // Z 4.1.2 "couldn't find any host by that name": DNS failed softly
+	NoSuchHost                     // D 5.1.2 "couldn't find any host named X"
+	NoExchanger                    // D 5.4.4 "couldn't find a mail exchanger or IP address"
+	NullMX                         // D 5.1.10
+	Ambiguous                      // D 5.4.6 "best-preference MX"
+	PartialLine                    // D 5.6.2
+	UnreadableMessage              // Z 4.3.0
+	UnreadableControl              // Z 4.3.0; Detail names the file and the line
+	NoHome                         // Z 4.3.0 "Unable to switch to home directory"
+	OutOfMemory                    // Z 4.3.0
+	NoResources                    // Z 4.3.0 "System resources temporarily unavailable"
+	Usage                          // D 5.3.5 "invoked improperly"
+	Crashed                        // Z 4.3.0 "qmail-remote crashed."
+	BadAddress                     // D 5.1.3: CR, LF or NUL in an address
+	TLSRequired                    // Z 4.7.5: TLS was required and did not come about
+	DANEFailed                     // Z 4.7.5
+	STSFailed                      // Z 4.7.5
+	UTF8Unavailable                // D 5.6.7
+	TooLarge                       // D 5.3.4
+	AuthRefused                    // Z 4.7.8, with the reply
+	AuthImpossible                 // Z 4.7.0: no mechanism, or the password would be revealed
+	RequireTLSFailed               // D 5.7.30
+	QMTPRefused                    // Z or D by the server's own letter
 )
 
 // Outcome is what became of one delivery.
