@@ -33,6 +33,7 @@ const (
 	TLSRequired                    // Z 4.7.5: TLS was required and did not come about
 	DANEFailed                     // Z 4.7.5
 	STSFailed                      // Z 4.7.5
+	TLSLocal                       // Z 4.3.0: our own keys or anchors cannot be used; Detail says which
 	UTF8Unavailable                // D 5.6.7
 	TooLarge                       // D 5.3.4
 	AuthRefused                    // Z 4.7.8, with the reply

@@ -52,10 +52,11 @@ const (
 	NoMechanism              // AUTH is wanted, and no mechanism in common is offered
 	WouldReveal              // AUTH would send a password in clear
 	NoChunking               // BDAT is offered and not understood (RFC 3030); DATA may do
+	TLSLocal                 // our own keys or trust anchors cannot be used
 )
 
 var faultNames = [...]string{"none", "dropped", "timed out", "garbled", "too large", "needs SMTPUTF8", "partial line",
-	"message unreadable", "no TLS", "TLS failed", "no mechanism", "would reveal the password", "BDAT not understood"}
+	"message unreadable", "no TLS", "TLS failed", "no mechanism", "would reveal the password", "BDAT not understood", "TLS keys or anchors unusable"}
 
 func (f Fault) String() string {
 	if int(f) < len(faultNames) {
