@@ -1,6 +1,12 @@
 package smtp
 
-import "io"
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+)
 
 // Message is the content of a delivery as qmail stores it: lines that end in LF.
 type Message struct {
@@ -11,6 +17,7 @@ type Message struct {
 	Stream io.Reader
 
 	facts *Facts
+	spent bool // Stream has been handed out
 }
 
 // Facts is what must be known of a message before MAIL.
@@ -21,4 +28,111 @@ type Facts struct {
 	EightBit       bool // a byte over 0x7f anywhere
 	EightBitHeader bool // a byte over 0x7f before the first empty line
 	Partial        bool // the last line does not end with LF
+}
+
+// OpenMessage returns the message that f gives from its offset on. A regular
+// file can be read again, and f's offset is left alone; all else is a Stream.
+// f stays the caller's and must stay open. A directory, a closed descriptor
+// and one that is not open for reading are errors.
+func OpenMessage(f *os.File) (*Message, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open message: %w", err)
+	}
+	if err := readable(f); err != nil {
+		return nil, fmt.Errorf("open message: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return &Message{Stream: f}, nil
+	}
+	offset, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, fmt.Errorf("open message: %w", err)
+	}
+	size := info.Size() - offset
+	if size < 0 {
+		return nil, fmt.Errorf("open message: offset %d: %w", offset, errShrunk)
+	}
+	return &Message{At: io.NewSectionReader(f, offset, size), Size: size}, nil
+}
+
+// readable asks the kernel whether f can be read, by reading nothing: that
+// neither waits nor uses anything up, and fails with EBADF or EISDIR.
+func readable(f *os.File) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var readErr error
+	err = conn.Control(func(fd uintptr) { _, readErr = syscall.Read(int(fd), nil) })
+	return errors.Join(err, readErr)
+}
+
+// Again reports whether Reader can be called more than once.
+func (m *Message) Again() bool { return m.At != nil }
+
+// Reader returns the content from its first byte. It ends with io.EOF only
+// after Size bytes: a file that became shorter is an error, not a shorter
+// message. A Stream is given out once; what is returned after that fails at
+// the first Read, because to read on would send an empty message.
+func (m *Message) Reader() io.Reader {
+	switch {
+	case m.At != nil:
+		return &sizedReader{at: m.At, size: m.Size}
+	case m.Stream == nil || m.spent:
+		return failedReader{errSpent}
+	}
+	m.spent = true
+	return m.Stream
+}
+
+// Facts examines the message at the first call that succeeds. They are not
+// known of a Stream.
+func (m *Message) Facts() (f Facts, known bool, err error) {
+	if !m.Again() {
+		return Facts{}, false, nil
+	}
+	if m.facts == nil {
+		facts, err := Examine(m.Reader())
+		if err != nil {
+			return Facts{}, false, err
+		}
+		m.facts = &facts
+	}
+	return *m.facts, true, nil
+}
+
+var (
+	errShrunk = errors.New("message is shorter than it was")
+	errSpent  = errors.New("message can be read only once")
+)
+
+type failedReader struct{ err error }
+
+func (r failedReader) Read([]byte) (int, error) { return 0, r.err }
+
+// sizedReader reads size bytes of at, no more and no fewer.
+type sizedReader struct {
+	at        io.ReaderAt
+	off, size int64
+	err       error
+}
+
+func (r *sizedReader) Read(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	if r.off >= r.size {
+		return 0, io.EOF
+	}
+	n, err := r.at.ReadAt(p[:min(int64(len(p)), r.size-r.off)], r.off)
+	r.off += int64(n)
+	if r.off >= r.size || n == 0 && len(p) == 0 {
+		return n, nil
+	}
+	if errors.Is(err, io.EOF) {
+		err = errShrunk
+	}
+	r.err = err
+	return n, err
 }

@@ -1,0 +1,168 @@
+package smtp
+
+import (
+	"bytes"
+	"errors"
+)
+
+// Errors of the codecs.
+var (
+	ErrPartialLine = errors.New("smtp: content does not end with a newline")
+	ErrBareLF      = errors.New("smtp: LF without CR in content")
+	ErrBareCR      = errors.New("smtp: CR without LF in content")
+)
+
+// Encoder turns content as qmail stores it into content as DATA carries it
+// (RFC 5321 §4.5.2). The zero value is ready, at the start of a message.
+//
+// Every line end, be it LF, CR LF or a CR alone, becomes CRLF; and whatever
+// stands after an emitted CRLF, or first, is the start of a line: a dot there
+// is doubled. So no content can hold CRLF "." CRLF, or a CR or LF by itself
+// that some server takes for a line end (message smuggling).
+type Encoder struct {
+	// NoDots leaves dots alone and ends without one, for BDAT (RFC 3030).
+	NoDots bool
+
+	mid bool // inside a line
+	cr  bool // the last byte was a CR; its CRLF is emitted
+}
+
+// Append appends src, encoded, to dst: at most twice as many bytes, which the
+// caller had better have room for. Chunks may break anywhere.
+func (e *Encoder) Append(dst, src []byte) []byte {
+	if e.cr && len(src) > 0 {
+		e.cr = false
+		if src[0] == '\n' {
+			src = src[1:]
+		}
+	}
+	for {
+		i := bytes.IndexByte(src, '\r')
+		if i < 0 {
+			return e.lines(dst, src)
+		}
+		dst = append(e.lines(dst, src[:i]), '\r', '\n')
+		e.mid = false
+		if src = src[i+1:]; len(src) == 0 {
+			e.cr = true
+			return dst
+		}
+		if src[0] == '\n' {
+			src = src[1:]
+		}
+	}
+}
+
+// lines is Append for a src without CR.
+func (e *Encoder) lines(dst, src []byte) []byte {
+	for len(src) > 0 {
+		if src[0] == '.' && !e.mid && !e.NoDots {
+			dst = append(dst, '.')
+		}
+		i := bytes.IndexByte(src, '\n')
+		if e.mid = i < 0; e.mid {
+			return append(dst, src...)
+		}
+		dst = append(dst, src[:i]...)
+		dst = append(dst, '\r', '\n')
+		src = src[i+1:]
+	}
+	return dst
+}
+
+// Close appends the line with the dot that ends the content; with NoDots,
+// nothing. It returns ErrPartialLine, and dst as it was, when the content did
+// not end with LF. An empty message is whole.
+func (e *Encoder) Close(dst []byte) ([]byte, error) {
+	if e.mid || e.cr {
+		return dst, ErrPartialLine
+	}
+	if e.NoDots {
+		return dst, nil
+	}
+	return append(dst, '.', '\r', '\n'), nil
+}
+
+// Decoder is the inverse of Encoder, and strict: only CRLF "." CRLF ends the
+// content, and a CR or LF by itself is an error. The zero value is ready, at
+// the start of a message.
+//
+//	state    '.'      CR       LF       other
+//	lineStart dot      lineCR   bare LF  midLine
+//	dot      midLine  dotCR    bare LF  midLine   (the first dot is dropped)
+//	dotCR    bare CR  bare CR  done     bare CR
+//	midLine  midLine  lineCR   bare LF  midLine
+//	lineCR   bare CR  bare CR  lineStart bare CR
+type Decoder struct {
+	state decoderState
+	err   error
+}
+
+type decoderState uint8
+
+const (
+	lineStart decoderState = iota
+	dot
+	dotCR
+	midLine
+	lineCR
+	done
+)
+
+// Done reports whether the end of the content has been decoded.
+func (d *Decoder) Done() bool { return d.state == done }
+
+// Append appends src, decoded, to dst, with LF for line ends: never more bytes
+// than src has. It returns how much of src it used, which is all of it but for
+// what stands after the end of the content. Its error is ErrBareLF or
+// ErrBareCR, for good. Chunks may break anywhere.
+func (d *Decoder) Append(dst, src []byte) (out []byte, n int, err error) {
+	for n < len(src) && d.err == nil && d.state != done {
+		if d.state == midLine {
+			// Up to a line end all states agree.
+			rest := src[n:]
+			if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+				rest = rest[:i]
+			}
+			if i := bytes.IndexByte(rest, '\r'); i >= 0 {
+				rest = rest[:i]
+			}
+			dst = append(dst, rest...)
+			if n += len(rest); n == len(src) {
+				break
+			}
+		}
+		dst = d.step(dst, src[n])
+		n++
+	}
+	return dst, n, d.err
+}
+
+// step is one entry of the table.
+func (d *Decoder) step(dst []byte, c byte) []byte {
+	switch {
+	case d.state == lineCR && c == '\n':
+		d.state = lineStart
+		return append(dst, '\n')
+	case d.state == dotCR && c == '\n':
+		d.state = done
+		return dst
+	case d.state == lineCR || d.state == dotCR:
+		d.err = ErrBareCR
+		return dst
+	case c == '\n':
+		d.err = ErrBareLF
+		return dst
+	case c == '\r' && d.state == dot:
+		d.state = dotCR
+		return dst
+	case c == '\r':
+		d.state = lineCR
+		return dst
+	case c == '.' && d.state == lineStart:
+		d.state = dot
+		return dst
+	}
+	d.state = midLine
+	return append(dst, c)
+}

@@ -1,0 +1,145 @@
+package smtp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// Examine reads the content of a message to its end and returns what must be
+// known of it. It holds 32 KB at a time. Its error is the source's, wrapped.
+func Examine(r io.Reader) (Facts, error) {
+	var x examiner
+	buf := make([]byte, 32<<10)
+	idle := 0
+	for {
+		n, err := r.Read(buf)
+		x.add(buf[:n])
+		if err == io.EOF {
+			return x.facts, nil
+		}
+		if idle++; n > 0 {
+			idle = 0
+		}
+		if err == nil && idle == maxIdleReads {
+			err = io.ErrNoProgress
+		}
+		if err != nil {
+			return Facts{}, fmt.Errorf("examine message: %w", err)
+		}
+	}
+}
+
+// examiner gathers Facts over chunks that may break anywhere.
+type examiner struct {
+	facts  Facts
+	cr     bool // the last byte was a CR
+	header headerScan
+}
+
+func (x *examiner) add(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	x.count(p)
+	x.facts.Partial = p[len(p)-1] != '\n'
+	x.cr = p[len(p)-1] == '\r'
+	if !x.header.over {
+		n := x.header.scan(p)
+		if hasEightBit(p[:n]) {
+			x.facts.EightBit, x.facts.EightBitHeader = true, true
+		}
+		p = p[n:]
+	}
+	if !x.facts.EightBit {
+		x.facts.EightBit = hasEightBit(p)
+	}
+}
+
+// count adds what p is long on the wire: every LF, CR and CR LF is a CRLF there.
+func (x *examiner) count(p []byte) {
+	ends := bytes.Count(p, []byte{'\n'})
+	text := len(p) - ends
+	if x.cr && p[0] == '\n' {
+		ends-- // the CR was counted with the chunk before
+	}
+	for rest := p; ; {
+		i := bytes.IndexByte(rest, '\r')
+		if i < 0 {
+			break
+		}
+		rest = rest[i+1:]
+		text--
+		if len(rest) == 0 || rest[0] != '\n' {
+			ends++
+		}
+	}
+	x.facts.Wire += int64(text) + 2*int64(ends)
+}
+
+// headerScan looks for the first empty line, over chunks.
+type headerScan struct {
+	mid  bool // inside a line
+	cr   bool // the last byte was a CR
+	over bool // the empty line is behind
+}
+
+// scan returns how much of p belongs to the header, the empty line included.
+func (h *headerScan) scan(p []byte) int {
+	lf, cr := -1, -1 // the next ones from i on, where they are not before i
+	for i := 0; i < len(p); i++ {
+		if h.cr && p[i] == '\n' {
+			h.cr = false
+			continue
+		}
+		h.cr = false
+		if lf < i {
+			lf = indexFrom(p, i, '\n')
+		}
+		if cr < i {
+			cr = indexFrom(p, i, '\r')
+		}
+		end := min(lf, cr)
+		if end > i {
+			h.mid = true
+		}
+		if end == len(p) {
+			break
+		}
+		i = end
+		h.cr = cr == end
+		if !h.mid {
+			h.over = true
+			return i + 1
+		}
+		h.mid = false
+	}
+	return len(p)
+}
+
+// indexFrom returns where c stands in p from i on, len(p) when nowhere.
+func indexFrom(p []byte, i int, c byte) int {
+	if j := bytes.IndexByte(p[i:], c); j >= 0 {
+		return i + j
+	}
+	return len(p)
+}
+
+// hasEightBit reports whether p has a byte over 0x7f, 32 at a time.
+func hasEightBit(p []byte) bool {
+	const high = 0x8080808080808080
+	for len(p) >= 32 {
+		x := binary.LittleEndian.Uint64(p) | binary.LittleEndian.Uint64(p[8:]) |
+			binary.LittleEndian.Uint64(p[16:]) | binary.LittleEndian.Uint64(p[24:])
+		if x&high != 0 {
+			return true
+		}
+		p = p[32:]
+	}
+	var x byte
+	for _, c := range p {
+		x |= c
+	}
+	return x > 0x7f
+}
