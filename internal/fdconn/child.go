@@ -1,0 +1,78 @@
+package fdconn
+
+import (
+	"syscall"
+)
+
+// Closed is an entry of Child.Files for a descriptor the child shall not have.
+const Closed = -1
+
+// Child is a program to start. It replaces os/exec in the programs that live
+// for one delivery: nothing here costs start-up time.
+type Child struct {
+	Path string   // not searched in PATH
+	Args []string // the program's name first
+	Env  []string
+	// Files[i] is our descriptor that becomes the child's descriptor i, or
+	// Closed. Above them the child gets what we have without close-on-exec.
+	Files []int
+	// Group makes the child the leader of a process group of its own, so that
+	// it can be ended with all that it started: Kill.
+	Group bool
+	// Bound ends the child by SIGKILL when we end (prctl(2), PR_SET_PDEATHSIG).
+	Bound bool
+}
+
+// Start starts the program and returns its process id. Signals that we handle
+// or ignore have their default action in the child, except a signal that was
+// ignored before we began and that Go leaves so (SIGHUP and SIGINT, for nohup).
+// The child's signal mask is that of the calling thread.
+func (c Child) Start() (int, error) {
+	files := make([]uintptr, len(c.Files))
+	for i, fd := range c.Files {
+		files[i] = uintptr(fd)
+	}
+	attr := syscall.ProcAttr{Env: c.Env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: c.Group}}
+	if c.Bound {
+		attr.Sys.Pdeathsig = syscall.SIGKILL
+	}
+	return syscall.ForkExec(c.Path, c.Args, &attr)
+}
+
+// Inherited lists descriptors 0 to n-1 as Child.Files: those that came to us
+// from our parent stay what they are, others are Closed. Whatever Go or we have
+// opened is close-on-exec and does not count.
+func Inherited(n int) []int {
+	files := make([]int, n)
+	for fd := range files {
+		files[fd] = Closed
+		if flags, ok := descriptorFlags(fd); ok && flags&syscall.FD_CLOEXEC == 0 {
+			files[fd] = fd
+		}
+	}
+	return files
+}
+
+func descriptorFlags(fd int) (flags uintptr, open bool) {
+	flags, _, e := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0)
+	return flags, e == 0
+}
+
+// Wait waits for the child to end and gives its exit status as a shell would:
+// the code, or 128 and the number of the signal that ended it.
+func Wait(pid int) (int, error) {
+	var ws syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &ws, 0, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		if ws.Signaled() {
+			return 128 + int(ws.Signal()), nil
+		}
+		return ws.ExitStatus(), nil
+	}
+}
