@@ -16,6 +16,7 @@ type Server struct {
 // Config is how to ask; LoadConfig reads it from resolv.conf and DNSCACHEIP.
 type Config struct {
 	Servers  []Server
+	Front    int           // how many of Servers, the first ones, rotation leaves in place: DNSCACHEIP's
 	Timeout  time.Duration // of one try; options timeout, default 5 s
 	Attempts int           // rounds over all servers; options attempts, default 2
 	Rotate   bool          // options rotate
@@ -36,7 +37,7 @@ const (
 type Error struct {
 	Kind Kind
 	Name string // the name asked for
-	Type string // "MX", "A", "AAAA", "TLSA"
+	Type string // "MX", "A", "AAAA", "TLSA", "CNAME"
 	// Secure says that NotFound or NoData was itself authenticated.
 	Secure bool
 	Err    error // the cause, for people; may be nil
@@ -60,12 +61,14 @@ type AddrAnswer struct {
 	// Canonical is the end of the CNAME chain, the name itself without one.
 	Canonical string
 	// Secure is true when every link of the chain and the addresses were
-	// authenticated; CNAMESecure when the first CNAME alone was, that is when a
-	// second look-up of the alias's CNAME said so (RFC 7672 §2.2.2).
+	// authenticated. Of a chain that is not, Resolver.CNAMESecure says whether
+	// its first link is (RFC 7672 §2.2.2).
 	Secure bool
 }
 
-// TLSA is one TLSA record (RFC 6698 §2.1), unjudged.
+// TLSA is one TLSA record (RFC 6698 §2.1), unjudged. A record too short to have
+// its three numbers has 255 in each and no Data: it is there, and unusable
+// (RFC 7672 §2.1 wants TLS even then).
 type TLSA struct {
 	Usage, Selector, Matching uint8
 	Data                      []byte

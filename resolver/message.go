@@ -1,0 +1,183 @@
+package resolver
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// Response codes (RFC 1035 §4.1.1; BADVERS: RFC 6891 §9).
+const (
+	rcodeOK       = 0
+	rcodeFormErr  = 1
+	rcodeServFail = 2
+	rcodeNXDomain = 3
+	rcodeNotImp   = 4
+	rcodeRefused  = 5
+	rcodeBadVers  = 16
+)
+
+// Header bits of the second 16-bit word (RFC 1035 §4.1.1; AD: RFC 4035 §3.2.3).
+const (
+	flagQR     = 1 << 15
+	maskOpcode = 15 << 11
+	flagAA     = 1 << 10
+	flagTC     = 1 << 9
+	flagRD     = 1 << 8
+	flagRA     = 1 << 7
+	flagAD     = 1 << 5
+	maskRcode  = 15
+)
+
+const (
+	headerLen = 12
+	optLen    = 11
+	// udpSize is the largest UDP answer asked for: it fits an IPv6 path of the
+	// least MTU unfragmented, so that no second fragment can be forged.
+	udpSize = 1232
+)
+
+// question is one question, packed once for all its tries. One goroutine has it.
+type question struct {
+	name string
+	typ  uint16
+	// wire is room for TCP's length (RFC 1035 §4.2.2), the header, the question,
+	// which ends at end, and an EDNS0 OPT record.
+	wire []byte
+	end  int
+}
+
+// newQuestion packs a question about an askable name. The AD bit in it asks for
+// the AD bit in the answer, without the signatures that DO would bring
+// (RFC 6840 §5.7).
+func newQuestion(name string, typ uint16) *question {
+	w := make([]byte, 2+headerLen, 2+headerLen+len(name)+2+4+optLen)
+	binary.BigEndian.PutUint16(w[4:], flagRD|flagAD)
+	binary.BigEndian.PutUint16(w[6:], 1) // QDCOUNT
+	for rest, more := name, true; more; {
+		var label string
+		label, rest, more = strings.Cut(rest, ".")
+		w = append(w, byte(len(label)))
+		w = append(w, label...)
+	}
+	w = append(w, 0)
+	w = binary.BigEndian.AppendUint16(w, typ)
+	w = binary.BigEndian.AppendUint16(w, dns.ClassINET)
+	end := len(w)
+	w = append(w, 0) // OPT: the root, type, size, rcode and flags, no options
+	w = binary.BigEndian.AppendUint16(w, dns.TypeOPT)
+	w = binary.BigEndian.AppendUint16(w, udpSize)
+	w = append(w, 0, 0, 0, 0, 0, 0)
+	return &question{name: name, typ: typ, wire: w, end: end}
+}
+
+// packet is the question under an ID, behind its length as TCP wants it.
+func (q *question) packet(id uint16, edns bool) []byte {
+	w := q.wire[:q.end]
+	if edns {
+		w = q.wire
+	}
+	binary.BigEndian.PutUint16(w, uint16(len(w)-2))
+	binary.BigEndian.PutUint16(w[2:], id)
+	binary.BigEndian.PutUint16(w[12:], uint16((len(w)-q.end)/optLen)) // ARCOUNT
+	return w
+}
+
+// answeredBy reports whether msg is an answer to this question, asked under id.
+// The question must come back byte for byte: it was asked in lower case, so a
+// server has nothing to change in it.
+func (q *question) answeredBy(msg []byte, id uint16) bool {
+	if len(msg) < headerLen || binary.BigEndian.Uint16(msg) != id {
+		return false
+	}
+	flags := binary.BigEndian.Uint16(msg[2:])
+	if flags&flagQR == 0 || flags&maskOpcode != 0 {
+		return false
+	}
+	switch binary.BigEndian.Uint16(msg[4:]) {
+	case 0: // Field: some refusals are a header alone; nothing but a refusal may be
+		rcode := flags & maskRcode
+		return rcode != rcodeOK && rcode != rcodeNXDomain
+	case 1:
+		return bytes.HasPrefix(msg[headerLen:], q.wire[2+headerLen:q.end])
+	}
+	return false
+}
+
+// reply is a server's answer to one question, framed but not yet understood.
+type reply struct {
+	msg     []byte
+	asked   uint16 // the type asked for
+	flags   uint16
+	rcode   int
+	records []record // answer section, class IN: CNAMEs and the type asked for
+	soa     string   // owner of the SOA in the authority section
+	hasSOA  bool
+	secure  bool // AD, from a server that may be believed
+}
+
+// record is one resource record; its data is reply.msg[at:end].
+type record struct {
+	owner   string
+	typ     uint16
+	at, end int
+}
+
+// parse frames an answer that answeredBy has let pass. Data that is wrong inside
+// its length is found out only if it is wanted; wrong lengths end the message.
+func (q *question) parse(msg []byte) (*reply, error) {
+	m := &reply{msg: msg, asked: q.typ, flags: binary.BigEndian.Uint16(msg[2:])}
+	m.rcode = int(m.flags & maskRcode)
+	if binary.BigEndian.Uint16(msg[4:]) == 0 {
+		return m, nil
+	}
+	off := headerLen + q.end - (2 + headerLen)
+	for section := 0; section < 3; section++ {
+		for n := binary.BigEndian.Uint16(msg[6+2*section:]); n > 0; n-- {
+			owner, at, ok := unpackName(msg, off)
+			if !ok || len(msg)-at < 10 {
+				return nil, errGarbled
+			}
+			r := record{owner: owner, typ: binary.BigEndian.Uint16(msg[at:]), at: at + 10}
+			r.end = r.at + int(binary.BigEndian.Uint16(msg[at+8:]))
+			if r.end > len(msg) {
+				return nil, errGarbled
+			}
+			m.take(section, r)
+			off = r.end
+		}
+	}
+	return m, nil
+}
+
+// take files one record of a section (0 answer, 1 authority, 2 additional).
+func (m *reply) take(section int, r record) {
+	class := binary.BigEndian.Uint16(m.msg[r.at-8:])
+	switch {
+	case section == 2 && r.typ == dns.TypeOPT: // RFC 6891 §6.1.3: the upper bits of the rcode
+		m.rcode |= int(m.msg[r.at-6]) << 4
+	case class != dns.ClassINET:
+	case section == 0 && (r.typ == m.asked || r.typ == dns.TypeCNAME):
+		m.records = append(m.records, r)
+	case section == 1 && r.typ == dns.TypeSOA:
+		m.soa, m.hasSOA = r.owner, true
+	}
+}
+
+// name is the domain name that fills msg[at:end].
+func (m *reply) name(at, end int) (string, bool) {
+	name, off, ok := unpackName(m.msg[:end], at)
+	return name, ok && off == end
+}
+
+// unpackName reads a name: lower case, no final dot, the root "". Bytes that no
+// host name has come with a backslash. The library bounds length and pointers.
+func unpackName(msg []byte, off int) (string, int, bool) {
+	name, off, err := dns.UnpackDomainName(msg, off)
+	if err != nil {
+		return "", 0, false
+	}
+	return strings.ToLower(name[:len(name)-1]), off, true
+}
