@@ -87,12 +87,12 @@ func (e *Encoder) Close(dst []byte) ([]byte, error) {
 // content, and a CR or LF by itself is an error. The zero value is ready, at
 // the start of a message.
 //
-//	state    '.'      CR       LF       other
-//	lineStart dot      lineCR   bare LF  midLine
-//	dot      midLine  dotCR    bare LF  midLine   (the first dot is dropped)
-//	dotCR    bare CR  bare CR  done     bare CR
-//	midLine  midLine  lineCR   bare LF  midLine
-//	lineCR   bare CR  bare CR  lineStart bare CR
+//	state      "."      CR       LF         other
+//	lineStart  dot      lineCR   bare LF    midLine
+//	dot        midLine  dotCR    bare LF    midLine   the first dot is dropped
+//	dotCR      bare CR  bare CR  done       bare CR
+//	midLine    midLine  lineCR   bare LF    midLine
+//	lineCR     bare CR  bare CR  lineStart  bare CR
 type Decoder struct {
 	state decoderState
 	err   error

@@ -127,8 +127,8 @@ func (r *sizedReader) Read(p []byte) (int, error) {
 	}
 	n, err := r.at.ReadAt(p[:min(int64(len(p)), r.size-r.off)], r.off)
 	r.off += int64(n)
-	if r.off >= r.size || n == 0 && len(p) == 0 {
-		return n, nil
+	if r.off >= r.size {
+		return n, nil // ReadAt may say io.EOF with the last bytes
 	}
 	if errors.Is(err, io.EOF) {
 		err = errShrunk

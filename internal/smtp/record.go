@@ -9,8 +9,8 @@ import (
 // different releases do not misunderstand each other.
 const recordVersion = 1
 
-// maxInt is what a number in a record may be at most: no length comes near it.
-const maxInt = 1 << 31
+// maxNumber is what a number in a record may be at most: no length comes near it.
+const maxNumber = 1<<31 - 1
 
 var errRecord = errors.New("smtp: malformed transaction record")
 
@@ -86,7 +86,7 @@ func (p *recordParser) skip(n int) {
 
 func (p *recordParser) number() int {
 	v, n := binary.Uvarint(p.num)
-	if p.failed || n <= 0 || v > maxInt {
+	if p.failed || n <= 0 || v > maxNumber {
 		p.failed = true
 		return 0
 	}
@@ -113,7 +113,7 @@ func (p *recordParser) string() string {
 
 func (p *recordParser) reply() Reply {
 	r := Reply{Code: p.number()}
-	if r.Code != 0 && (r.Code < 200 || r.Code > 599) {
+	if r.Code > 999 {
 		p.failed = true
 	}
 	if n := p.count(1); n > 0 {
