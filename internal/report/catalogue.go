@@ -92,8 +92,6 @@ func (c Cause) sayLocal() sentence {
 		return sentence{'Z', "Connected to %h but I can't authenticate to it", "4.7.0"}
 	case RequireTLSFailed:
 		return sentence{'D', "%h can't promise the TLS that the sender requires", "5.7.30"}
-	case QMTPRefused:
-		return sentence{byReply, "%h refused the message", ""}
 	}
 	panic("report: no sentence for cause " + string(rune('0'+c/10)) + string(rune('0'+c%10)))
 }

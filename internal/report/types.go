@@ -39,7 +39,6 @@ const (
 	AuthRefused                    // Z 4.7.8, with the reply
 	AuthImpossible                 // Z 4.7.0: no mechanism, or the password would be revealed
 	RequireTLSFailed               // D 5.7.30
-	QMTPRefused                    // Z or D by the server's own letter
 )
 
 // Outcome is what became of one delivery.
