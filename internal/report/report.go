@@ -51,7 +51,10 @@ func anyAccepted(rs []smtp.Reply) bool {
 // with NUL. The whole stays under 10000 bytes however much the server said;
 // recipients' texts are shortened first, their letters never.
 func (o *Outcome) AppendTo(dst []byte) []byte {
-	last := o.appendMessage(nil)
+	last := o.appendMessage(nil, maxRemote)
+	if over := len(last) + 2*len(o.Rcpts) - maxReport; over >= 0 { // thousands of recipients
+		last = o.appendMessage(nil, max(maxRemote-over-1, 0))
+	}
 	room := maxReport - len(dst) - len(last)
 	text := maxRemote
 	if need := o.rcptBytes(text); need >= room {
@@ -98,7 +101,7 @@ func (o *Outcome) appendRcpt(dst []byte, i, text int) []byte {
 	return append(dst, 0)
 }
 
-func (o *Outcome) appendMessage(dst []byte) []byte {
+func (o *Outcome) appendMessage(dst []byte, text int) []byte {
 	s := o.Cause.say()
 	dst = append(dst, o.Letter())
 	for i := 0; i < len(s.text); i++ {
@@ -124,7 +127,7 @@ func (o *Outcome) appendMessage(dst []byte) []byte {
 		dst = append(dst, '\n')
 	}
 	if o.Cause != GaveUp { // the recipients' records have said it
-		dst = appendReply(dst, o.Reply, maxRemote)
+		dst = appendReply(dst, o.Reply, text)
 	}
 	if o.Cause == Accepted && o.TLS.Version != "" {
 		dst = append(dst, "TLS: "...)
