@@ -1,0 +1,56 @@
+# Postrider: see README.md. `make` builds, `make demo` shows, `make test` proves.
+
+QMAIL   = /var/qmail
+DESTDIR =
+GO      = go
+
+PROGRAMS = qmail-remote qmail-remote-io ucspi-tlsc qmail-tcpto qmail-tcpok
+# Helpers that qmail-remote finds beside itself; qmail-smtpc is qmail-remote-io
+# under the name by which people call it.
+LINKS    = qmail-smtpc
+
+LDFLAGS = -s -w -X postrider/internal/home.Default=$(QMAIL)
+BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+
+all: $(PROGRAMS:%=bin/%) bin/qmail-smtpc
+
+.PHONY: all $(PROGRAMS:%=bin/%) bin/qmail-smtpc demo test check bench fuzz check-limits install uninstall clean
+
+$(PROGRAMS:%=bin/%):
+	$(BUILD) -o $@ ./cmd/$(notdir $@)
+
+bin/qmail-smtpc: bin/qmail-remote-io
+	ln -f bin/qmail-remote-io $@
+
+demo: all
+	$(GO) run ./examples/demo -bin bin
+
+check:
+	@test -z "$$(gofmt -l cmd remote resolver smtpc tlspolicy tcpto routes inbound bench internal examples)" || { echo 'gofmt:'; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+test: check all
+	sh .ci/test
+
+# Ten seconds a target are part of `make test`; this gives each FUZZTIME.
+FUZZTIME = 2m
+fuzz:
+	sh .ci/fuzz $(FUZZTIME)
+
+bench: all
+	sh .ci/bench
+
+check-limits: all
+	sh .ci/check-limits
+
+# Programs go to $(QMAIL)/bin, man pages to $(QMAIL)/man. What stood there is
+# kept once as NAME.orig, and comes back with `make uninstall`.
+install: all
+	sh .ci/install '$(DESTDIR)$(QMAIL)'
+
+uninstall:
+	sh .ci/uninstall '$(DESTDIR)$(QMAIL)'
+
+clean:
+	rm -rf bin

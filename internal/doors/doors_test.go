@@ -1,0 +1,109 @@
+// Package doors holds the walls of the house: which room may import which.
+package doors
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// may lists the doors between rooms; what is absent is a wall. Programs wire
+// rooms together and are checked for what they must not link instead.
+var may = map[string]string{
+	"internal/smtp":     "",
+	"internal/home":     "",
+	"internal/control":  "",
+	"internal/constmap": "",
+	"internal/fdconn":   "",
+	"internal/report":   "internal/smtp",
+	"internal/qmtp":     "internal/smtp",
+	"resolver":          "",
+	"routes":            "internal/constmap",
+	"tcpto":             "",
+	"tlspolicy":         "",
+	"smtpc":             "internal/smtp",
+	"remote":            "resolver routes tlspolicy tcpto smtpc internal/control internal/report internal/smtp internal/qmtp",
+	"internal/chain":    "remote tlspolicy smtpc internal/smtp internal/fdconn",
+	// For tests, demonstrations and benchmarks; no production room imports them.
+	"internal/nettest":    "",
+	"internal/sink":       "",
+	"internal/dnstest":    "resolver",
+	"internal/smtptest":   "internal/smtp internal/dnstest",
+	"internal/peers":      "internal/nettest",
+	"cmd/qmail-remote-io": "smtpc internal/report internal/fdconn internal/smtp internal/qmtp internal/chain/job",
+	"internal/chain/job":  "internal/smtp smtpc",
+	"cmd/ucspi-tlsc":      "tlspolicy internal/fdconn",
+	"cmd/qmail-tcpto":     "tcpto internal/home",
+	"cmd/qmail-tcpok":     "tcpto internal/home",
+}
+
+// owner lists who may import a module from outside, by its path's beginning.
+var owner = map[string]string{
+	"github.com/miekg/dns":        "resolver internal/dnstest",
+	"github.com/colinmarc/cdb":    "internal/constmap",
+	"github.com/emersion/go-sasl": "smtpc",
+	"golang.org/x/net/idna":       "remote",
+	"golang.org/x/sync":           "remote resolver",
+	"crypto/tls":                  "tlspolicy internal/sink internal/smtptest internal/peers",
+}
+
+// imports gives what each package of the module imports, tests not counted.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "postrider/...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	list := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		list[strings.TrimPrefix(f[0], "postrider/")] = f[1:]
+	}
+	return list
+}
+
+func free(pkg string) bool {
+	return strings.HasPrefix(pkg, "bench") || strings.HasPrefix(pkg, "examples/") || pkg == "cmd/qmail-remote"
+}
+
+func TestDoors(t *testing.T) {
+	list := imports(t)
+	for pkg, imported := range list {
+		doors, known := may[pkg]
+		if !known && !free(pkg) && pkg != "internal/doors" {
+			t.Errorf("%s: no room of that name; add it to may, with its doors", pkg)
+		}
+		for _, i := range imported {
+			room, ours := strings.CutPrefix(i, "postrider/")
+			if ours && !free(pkg) && !slices.Contains(strings.Fields(doors), room) {
+				t.Errorf("%s imports %s: a wall", pkg, room)
+			}
+		}
+	}
+}
+
+func TestOwners(t *testing.T) {
+	for pkg, imported := range imports(t) {
+		for _, i := range imported {
+			for module, owners := range owner {
+				if (i == module || strings.HasPrefix(i, module+"/")) && !free(pkg) && !slices.Contains(strings.Fields(owners), pkg) {
+					t.Errorf("%s imports %s, which belongs to %s", pkg, i, owners)
+				}
+			}
+		}
+	}
+}
+
+// TestTestRooms: what exists for tests is not linked into what carries mail.
+func TestTestRooms(t *testing.T) {
+	for pkg, imported := range imports(t) {
+		production := strings.HasPrefix(pkg, "cmd/") || pkg == "remote" || pkg == "smtpc"
+		for _, i := range imported {
+			if production && (strings.HasSuffix(i, "test") || strings.HasSuffix(i, "/sink") || strings.HasSuffix(i, "/peers")) {
+				t.Errorf("%s imports %s, which is for tests", pkg, i)
+			}
+		}
+	}
+}
