@@ -29,6 +29,9 @@ type Config struct {
 	Delay time.Duration
 	// Keep keeps whole messages; else they are counted and forgotten.
 	Keep bool
+	// Took, if set, is told of each message before the client is; the answer waits
+	// for it. It may be called by several goroutines at once.
+	Took func(Message)
 	// Transcript, if set, hears both sides, one line at a time; content is left out.
 	Transcript func(line string)
 }
@@ -281,6 +284,9 @@ func (c *session) bdat(arg string) bool {
 
 func (c *session) took() {
 	n := c.Taken.Add(1)
+	if c.c.Took != nil {
+		c.c.Took(c.msg)
+	}
 	if c.c.Keep {
 		c.mu.Lock()
 		c.kept = append(c.kept, c.msg)
