@@ -13,26 +13,29 @@ const (
 	STS                       // TLS, PKIX against Anchors and Names (RFC 8461)
 )
 
-// TLSA is one usable TLSA record: usage 2 or 3, selector 0 or 1, matching 0 to 2.
+// TLSA is one TLSA record (RFC 6698 §2.1); Usable says whether it counts.
 type TLSA struct {
 	Usage, Selector, Matching uint8
 	Data                      []byte
 }
 
 // Policy is what one connection must do about TLS. It is a plain value, made by
-// Config.Decide, carried to ucspi-tlsc as text (MarshalText), and never changed.
+// Rules.Decide, carried to ucspi-tlsc as text (MarshalText), and never changed.
 type Policy struct {
 	Mode       Mode
 	ServerName string   // SNI (RFC 6066 §3); empty sends none
 	Names      []string // reference names for Verify, STS, and DANE usage 2
 	Wildcards  bool     // "*.example" in a certificate matches a name
 	ChainOnly  bool     // Verify the chain and not the name
+	CommonName bool     // a certificate without a dNSName is known by its CN (RFC 6125 §6.4.4)
 	Anchors    string   // PEM file, or a hashed directory when it ends in "/"
 	Digest     []byte   // of the certificate, for Fingerprint: SHA-1, 224, 256 or 512 by length
 	TLSA       []TLSA
+	Port       uint16 // that tlsdestinations asks for; 0 leaves the destination's own
 	Implicit   bool   // TLS from the first byte (RFC 8314 §3.3)
-	Ciphers    string // names of TLS 1.2 suites, ":"-separated; empty is Go's choice
-	Depth      int    // longest chain, 0 is no limit
+	PreferTLS  bool   // Opportunistic: servers that complete TLS first, cleartext in a second pass
+	Ciphers    string // names of TLS 1.2 suites, ":"-separated; empty is our choice
+	Depth      int    // most CA certificates between the server's and the anchor, 0 is no limit
 	Cert       string // client certificate, PEM file; sent when asked for
 	Key        string // its key, PEM file
 	KeyPass    string // its password
