@@ -1,0 +1,182 @@
+package smtpc
+
+import (
+	"errors"
+	"runtime"
+	"time"
+
+	"postrider/internal/smtp"
+)
+
+// Whatever is said is a flight: bytes, and the number of replies they ask for.
+// A listener reads exactly that many replies beside the writing, and ends. So
+//
+//   - a server that cannot write its replies never keeps us from writing
+//     (RFC 2920 §3.1), because they are read as they come;
+//   - what arrives before we have spoken is seen before we speak: a reply that
+//     nobody asked for can never be taken for the answer to what follows it,
+//     least of all for the acceptance of a message;
+//   - a server that refuses in the middle of content is heard at once.
+//
+// Between flights nobody reads, and nothing is outstanding.
+type flight struct {
+	replies int
+	ehlo    bool                  // the reply may be as long as one to EHLO
+	halts   func(smtp.Reply) bool // after such a reply, or none, stop writing
+}
+
+// heard is what the listener passes on: a reply, or why there is none.
+type heard struct {
+	reply smtp.Reply
+	err   error
+}
+
+// What the listener has come to, in Conn.ear.
+const (
+	earClosed  = iota // it has not begun to read
+	earOpen           // it reads, nothing has come
+	earStirred        // something has come, a whole reply or not
+)
+
+var errHalted = errors.New("smtpc: halted by a reply")
+
+// source is the connection as the listener reads it.
+type source struct{ *Conn }
+
+func (s source) Read(p []byte) (int, error) {
+	s.ear.CompareAndSwap(earClosed, earOpen)
+	n, err := s.nc.Read(p)
+	if n > 0 || err != nil {
+		s.ear.Store(earStirred)
+	}
+	return n, err
+}
+
+// listen starts the listener for f. It ends with the last reply, at the first
+// failure to read, or when the connection is closed.
+func (c *Conn) listen(f flight) {
+	if c.owed != 0 {
+		panic("smtpc: a flight before the last one was answered")
+	}
+	if cap(c.ears) < f.replies {
+		c.ears = make(chan heard, f.replies) // sending never blocks
+	}
+	c.owed = f.replies
+	c.ear.Store(earClosed)
+	c.halted.Store(false)
+	c.nc.SetReadDeadline(time.Time{}) // nothing is due while we speak
+	c.listening.Go(func() { c.hearken(f) })
+}
+
+func (c *Conn) hearken(f flight) {
+	for range f.replies {
+		var h heard
+		if f.ehlo {
+			h.reply, h.err = c.in.ReadEHLO()
+		} else {
+			h.reply, h.err = c.in.ReadReply()
+		}
+		c.ear.Store(earStirred) // also where an error was kept from the read before
+		halts := f.halts != nil && (h.err != nil || f.halts(h.reply))
+		if halts {
+			c.halted.Store(true)
+		}
+		c.ears <- h
+		if halts {
+			// After halted: see write, which looks there after it has set
+			// its own deadline. One of us is the last.
+			c.nc.SetWriteDeadline(time.Unix(1, 0))
+		}
+		if h.err != nil {
+			return
+		}
+	}
+}
+
+// early reports whether something has come in this flight already. It lets the
+// listener look first; what is still on its way nobody can know.
+func (c *Conn) early() bool {
+	for c.ear.Load() == earClosed {
+		runtime.Gosched()
+	}
+	runtime.Gosched()
+	return c.ear.Load() == earStirred
+}
+
+// hear waits for the next reply of the flight, which has the whole time-out to
+// come in. Where none is outstanding after it, nothing more may have come: then
+// the reply is returned together with an Ending.
+func (c *Conn) hear(at smtp.Stage) (smtp.Reply, *smtp.Ending) {
+	patience := c.p.Timeout
+	if c.hurry || c.werr != nil {
+		patience = min(patience, grace)
+	}
+	c.nc.SetReadDeadline(time.Now().Add(patience))
+	h := <-c.ears
+	c.owed--
+	if h.err != nil {
+		if c.werr != nil && isTimeout(h.err) {
+			h.err = c.werr
+		}
+		return smtp.Reply{}, c.fail(at, h.err)
+	}
+	if c.owed > 0 {
+		return h.reply, nil
+	}
+	c.listening.Wait()
+	if c.in.Buffered() > 0 {
+		return h.reply, c.garbled(at, h.reply, "more replies than commands")
+	}
+	if c.werr != nil && !refusal(h.reply) {
+		return h.reply, c.fail(at, c.werr) // it answers what was not wholly said
+	}
+	return h.reply, nil
+}
+
+// mute returns how the conversation ended if something came before we spoke. A
+// server may say 421 at any time (RFC 5321 §3.8).
+func (c *Conn) mute(at smtp.Stage) *smtp.Ending {
+	if !c.early() {
+		return nil
+	}
+	c.hurry = true
+	r, end := c.hear(at)
+	switch {
+	case r.Code == 421:
+		c.shut()
+		return &smtp.Ending{Stage: at, Reply: r}
+	case end != nil:
+		return end
+	}
+	return c.garbled(at, r, "a reply that nobody asked for")
+}
+
+// pieceSize is how much one write hands over, at least in the time-out.
+const pieceSize = 64 << 10
+
+// write says b; each piece of it has the whole time-out. After a failure it
+// says nothing more.
+func (c *Conn) write(b []byte) error {
+	for len(b) > 0 && c.werr == nil {
+		piece := b[:min(len(b), pieceSize)]
+		c.nc.SetWriteDeadline(time.Now().Add(c.p.Timeout))
+		if c.halted.Load() {
+			c.werr = errHalted
+			break
+		}
+		_, c.werr = c.nc.Write(piece)
+		b = b[len(piece):]
+	}
+	return c.werr
+}
+
+// ask says one command, without its line end, and hears its reply.
+func (c *Conn) ask(at smtp.Stage, command string) (smtp.Reply, *smtp.Ending) {
+	c.listen(flight{replies: 1, ehlo: at == smtp.AtEHLO})
+	if end := c.mute(at); end != nil {
+		return smtp.Reply{}, end
+	}
+	c.out = append(append(c.out[:0], command...), '\r', '\n')
+	c.write(c.out)
+	return c.hear(at)
+}

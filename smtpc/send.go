@@ -1,0 +1,328 @@
+package smtpc
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"postrider/internal/smtp"
+)
+
+// way is how content travels.
+type way uint8
+
+const (
+	byData   way = iota // DATA, 354, content and a dot
+	byFlight            // one BDAT LAST together with MAIL and RCPT
+	byChunks            // BDAT after the recipients are known
+)
+
+// maxFlight is the longest content that goes along before it is known whether
+// anybody will take it: what is lost if not is less than a round trip.
+const maxFlight = 64 << 10
+
+// talk is one transaction on its way, with two cursors over the stages of
+// smtp.Stage: what is said next, and whose reply is due. With PIPELINING (RFC
+// 2920) the first one runs ahead to the end of the group; replies belong to
+// commands by their count alone. The invariant: next is never before due, and
+// something is said only when nothing is outstanding.
+//
+//	due      said with PIPELINING          without
+//	AtMail   MAIL RCPT … RCPT DATA         MAIL
+//	AtRcpt   —                             the next RCPT
+//	AtData   —                             DATA
+//	AtBody   content                       content
+//	AtDot    —                             —
+//	AtQuit   the transaction is over, tx says how
+type talk struct {
+	*Conn
+	tx  smtp.Transaction
+	env smtp.Envelope
+	msg *smtp.Message
+
+	way    way
+	params string // of MAIL, each with a blank before it
+	must   string // those of params without which the message cannot go
+	body   []byte // content as it travels byFlight
+	flown  bool   // body has left us, its end included
+	open   bool   // the server may believe in a transaction that we have left
+
+	next  smtp.Stage
+	said  int // RCPTs said
+	due   smtp.Stage
+	taken int // recipients accepted
+}
+
+// Send carries one transaction from MAIL to the verdict. After an Ending with
+// NoFault the conversation is in step, but for one at AtBody.
+func (c *Conn) Send(ctx context.Context, env smtp.Envelope, msg *smtp.Message) smtp.Transaction {
+	t := &talk{Conn: c, env: env, msg: msg}
+	t.tx.TLS = c.tls
+	if c.over {
+		t.end(gone(smtp.AtMail))
+		return t.tx
+	}
+	defer c.watch(ctx)()
+	if end := t.prepare(); end != nil {
+		t.end(end)
+		return t.tx
+	}
+	t.converse()
+	if t.settle() && t.plainer() {
+		t.converse()
+		t.settle()
+	}
+	return t.tx
+}
+
+// converse lets the cursors run, to the end of the transaction.
+func (t *talk) converse() {
+	t.next, t.due, t.said, t.taken, t.tx.Rcpts = smtp.AtMail, smtp.AtMail, 0, 0, nil
+	for t.due != smtp.AtQuit {
+		switch {
+		case t.due == smtp.AtBody:
+			t.due = t.content()
+		case t.owed == 0:
+			t.due = t.speak()
+		default:
+			r, end := t.hear(t.due)
+			if end != nil {
+				t.due = t.lost(r, end)
+				break
+			}
+			t.due = t.heard(t.due, r)
+		}
+	}
+}
+
+// speak says what may be said now, in one write, and returns what is due.
+func (t *talk) speak() smtp.Stage {
+	flight := flight{}
+	t.out = t.out[:0]
+	for flight.replies == 0 || t.ext.Pipelining && t.next < smtp.AtBody {
+		t.out = t.append(t.out)
+		flight.replies++
+	}
+	t.listen(flight)
+	if end := t.mute(t.due); end != nil {
+		return t.end(end)
+	}
+	if t.write(t.out) == nil && t.way == byFlight && t.next == smtp.AtBody {
+		t.flown = true
+	}
+	return t.due
+}
+
+// append appends the next command and moves the send cursor.
+func (t *talk) append(out []byte) []byte {
+	switch t.next {
+	case smtp.AtMail: // RFC 5321 §4.1.1.2
+		out = smtp.AppendPath(append(out, "MAIL FROM:"...), t.env.Sender)
+		out = append(out, t.params...)
+		t.next = smtp.AtRcpt
+	case smtp.AtRcpt: // RFC 5321 §4.1.1.3
+		out = smtp.AppendPath(append(out, "RCPT TO:"...), t.env.Rcpts[t.said])
+		if t.said++; t.said == len(t.env.Rcpts) {
+			t.next = smtp.AtData
+			if t.way == byChunks {
+				t.next = smtp.AtBody
+			}
+		}
+	case smtp.AtData: // RFC 5321 §4.1.1.4, RFC 3030 §2
+		t.next = smtp.AtBody
+		if t.way == byFlight {
+			out = appendBDAT(out, len(t.body), true)
+			return append(out, t.body...)
+		}
+		out = append(out, "DATA"...)
+	default:
+		panic("smtpc: nothing to say at " + t.next.String())
+	}
+	return append(out, '\r', '\n')
+}
+
+// heard files the reply r to what was said at the stage at, and returns the
+// stage whose reply is due now. Every recipient's reply is filed, whatever it
+// is; only 2yz is an acceptance.
+func (t *talk) heard(at smtp.Stage, r smtp.Reply) smtp.Stage {
+	switch at {
+	case smtp.AtMail:
+		if !r.Positive() {
+			return t.end(t.refused(at, r))
+		}
+		return smtp.AtRcpt
+	case smtp.AtRcpt:
+		t.tx.Rcpts = append(t.tx.Rcpts, r)
+		if r.Positive() {
+			t.taken++
+		}
+		if len(t.tx.Rcpts) < len(t.env.Rcpts) {
+			return smtp.AtRcpt
+		}
+		return t.addressed()
+	case smtp.AtData:
+		if r.Intermediate() {
+			return smtp.AtBody
+		}
+		return t.end(t.refused(at, r))
+	case smtp.AtDot:
+		return t.verdict(r)
+	}
+	panic("smtpc: no reply expected at " + at.String())
+}
+
+// addressed returns what is due when all recipients have their replies.
+func (t *talk) addressed() smtp.Stage {
+	switch {
+	case t.taken == 0:
+		return t.end(&smtp.Ending{Stage: smtp.AtRcpt})
+	case t.way == byFlight:
+		if t.owed == 0 {
+			panic("smtpc: content did not go along")
+		}
+		return smtp.AtDot
+	case t.way == byChunks:
+		return smtp.AtBody
+	}
+	return smtp.AtData
+}
+
+// verdict judges a reply to the end of content, or to one of several chunks.
+// Only here is a message accepted.
+func (t *talk) verdict(r smtp.Reply) smtp.Stage {
+	switch {
+	case t.way != byData && isUnknown(r):
+		return t.end(t.unchunked(r))
+	case !r.Positive():
+		return t.end(t.refused(smtp.AtDot, r))
+	case t.owed > 0: // RFC 3030 §2: each chunk has its reply
+		return smtp.AtDot
+	}
+	return t.end(&smtp.Ending{Stage: smtp.AtQuit, Reply: r})
+}
+
+// lost files the end of the conversation. Once the end of content has left us,
+// a server that gave no verdict may have taken the message (RFC 1047), how far
+// its replies have come.
+func (t *talk) lost(r smtp.Reply, end *smtp.Ending) smtp.Stage {
+	if t.due == smtp.AtDot && t.way != byData && isUnknown(r) {
+		return t.end(t.unchunked(r))
+	}
+	return t.end(end)
+}
+
+func (t *talk) end(end *smtp.Ending) smtp.Stage {
+	t.tx.Ending = *end
+	if t.flown && end.Fault != smtp.NoFault && end.Fault != smtp.NoChunking {
+		t.tx.Stage = smtp.AtDot
+	}
+	return smtp.AtQuit
+}
+
+// settle hears what is still outstanding after a transaction that was refused,
+// within grace, and reports whether the conversation is in step. If the server
+// waits for content that nobody is to get, a lone dot ends it, and not a byte
+// of the message is sent (RFC 2920 §3.1).
+func (t *talk) settle() bool {
+	t.hurry = true
+	for t.owed > 0 && !t.over {
+		r, end := t.hear(t.tx.Stage)
+		if end != nil {
+			return false
+		}
+		t.open = t.open || r.Positive() || r.Intermediate()
+		if t.owed == 0 && t.way == byData && r.Intermediate() {
+			if _, end := t.ask(smtp.AtDot, "."); end != nil {
+				return false
+			}
+		}
+	}
+	t.hurry = false
+	return !t.over
+}
+
+// plainer reports whether MAIL is worth another try with fewer parameters: the
+// server may have refused not the sender but those (RFC 5321 §4.1.1.11). RSET
+// comes first if it took to the rest of the group all the same.
+func (t *talk) plainer() bool {
+	refused := t.tx.Stage == smtp.AtMail && t.tx.Fault == smtp.NoFault
+	syntax := t.tx.Reply.Code == 501 || t.tx.Reply.Code == 555
+	if !refused || !syntax || t.params == t.must {
+		return false
+	}
+	t.params = t.must
+	if !t.open {
+		return true
+	}
+	r, end := t.ask(smtp.AtMail, "RSET")
+	return end == nil && r.Positive()
+}
+
+// prepare decides all that can be decided before MAIL.
+func (t *talk) prepare() *smtp.Ending {
+	if len(t.env.Rcpts) == 0 {
+		return &smtp.Ending{Stage: smtp.AtRcpt} // nobody would take it
+	}
+	facts, known, err := t.msg.Facts()
+	if err != nil {
+		return &smtp.Ending{Stage: smtp.AtMail, Fault: smtp.Unreadable, Detail: err.Error()}
+	}
+	if facts.Partial {
+		return &smtp.Ending{Stage: smtp.AtMail, Fault: smtp.PartialLine}
+	}
+	// RFC 1870 §6.1: no use in trying.
+	if known && t.ext.Size > 0 && uint64(facts.Wire) > t.ext.Size {
+		return &smtp.Ending{Stage: smtp.AtMail, Fault: smtp.TooLarge}
+	}
+	if known && t.ext.HasSize {
+		t.params = " SIZE=" + strconv.FormatInt(facts.Wire, 10)
+	}
+	// Of a stream nobody knows, and the label does not harm (RFC 6152 §3).
+	if t.ext.EightBitMIME && (facts.EightBit || !known) {
+		t.params += " BODY=8BITMIME"
+	}
+	if end := t.internationalize(facts); end != nil {
+		return end
+	}
+	if known && t.ext.Chunking && t.ext.Pipelining && !t.p.NoChunking {
+		return t.chunked(facts.Wire)
+	}
+	return nil
+}
+
+// internationalize decides about SMTPUTF8 (RFC 6531 §3.4): needed for an
+// address, else a favour to the header.
+func (t *talk) internationalize(facts smtp.Facts) *smtp.Ending {
+	needed := t.env.NeedsUTF8()
+	if needed && !t.ext.SMTPUTF8 {
+		if t.env.ASCII == nil || t.env.ASCII.NeedsUTF8() {
+			return &smtp.Ending{Stage: smtp.AtMail, Fault: smtp.NeedsUTF8}
+		}
+		t.env, needed = *t.env.ASCII, false
+	}
+	if t.ext.SMTPUTF8 && (needed || facts.EightBitHeader) {
+		t.params += " SMTPUTF8"
+	}
+	if needed {
+		t.must = " SMTPUTF8"
+	}
+	return nil
+}
+
+// chunked prepares for BDAT. What fits in the first flight is encoded now, so
+// that a message which cannot be read ends before MAIL.
+func (t *talk) chunked(wire int64) *smtp.Ending {
+	if wire > maxFlight {
+		t.way = byChunks
+		return nil
+	}
+	t.way = byFlight
+	src := make([]byte, t.msg.Size+1)
+	n, err := fill(t.msg.Reader(), src)
+	encoder := smtp.Encoder{NoDots: true}
+	t.body = encoder.Append(slices.Grow(t.body, int(wire)), src[:n])
+	if err != nil || int64(len(t.body)) != wire {
+		return &smtp.Ending{Stage: smtp.AtMail, Fault: smtp.Unreadable}
+	}
+	return nil
+}
