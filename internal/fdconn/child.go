@@ -1,6 +1,7 @@
 package fdconn
 
 import (
+	"slices"
 	"syscall"
 )
 
@@ -75,4 +76,37 @@ func Wait(pid int) (int, error) {
 		}
 		return ws.ExitStatus(), nil
 	}
+}
+
+// inheritable is the number of descriptors that LetGo looks at: a UCSPI program
+// is given a few low ones.
+const inheritable = 256
+
+// LetGo closes our copies of all inherited descriptors but 2 and those kept, so
+// that who reads or writes their other ends sees the child's end as the end. On
+// 0 and 1 it puts /dev/null, which nothing opened later can then replace.
+func LetGo(keep ...int) {
+	if null, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0); err == nil {
+		syscall.Dup3(null, 0, 0)
+		syscall.Dup3(null, 1, 0)
+		syscall.Close(null)
+	}
+	for fd := 3; fd < inheritable; fd++ {
+		if flags, ok := descriptorFlags(fd); ok && flags&syscall.FD_CLOEXEC == 0 && !slices.Contains(keep, fd) {
+			syscall.Close(fd)
+		}
+	}
+}
+
+// WriteAll writes all of b to a blocking descriptor, without os.File, which
+// would die of a broken pipe on 1.
+func WriteAll(fd int, b []byte) error {
+	for len(b) > 0 {
+		n, err := syscall.Write(fd, b)
+		if err != nil && err != syscall.EINTR {
+			return err
+		}
+		b = b[max(n, 0):]
+	}
+	return nil
 }
