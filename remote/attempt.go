@@ -1,0 +1,175 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+
+	"postrider/internal/qmtp"
+	"postrider/internal/smtp"
+	"postrider/smtpc"
+	"postrider/tlspolicy"
+)
+
+// manner is how one address is spoken to. Each of its parts weakens at most
+// once, on a fresh connection, so that an address hears from us a few times at
+// the most.
+type manner struct {
+	policy     tlspolicy.Policy
+	heloOnly   bool // it dropped us for EHLO
+	noChunking bool // it offers BDAT and doesn't understand it
+}
+
+// weaker gives the manner in which the same address may still take the message
+// after t, and whether there is one.
+func (m manner) weaker(t *smtp.Transaction) (manner, bool) {
+	switch {
+	case brokeTLS(t) && m.policy.MayPlain():
+		// Opportunistic TLS never strands a message (RFC 7435 §3).
+		m.policy = tlspolicy.Policy{Mode: tlspolicy.None}
+		return m, true
+	case t.Stage == smtp.AtHELO && t.Fault == smtp.Dropped && !m.heloOnly:
+		m.heloOnly = true // Field: some close the connection at EHLO's refusal
+		return m, true
+	case t.Fault == smtp.NoChunking && !m.noChunking:
+		m.noChunking = true
+		return m, true
+	}
+	return m, false
+}
+
+// brokeTLS reports whether TLS is what a conversation died of. Under TLS 1.3 a
+// server's refusal of the handshake is heard only after it, in place of the
+// reply to EHLO (RFC 8446 §4.4).
+func brokeTLS(t *smtp.Transaction) bool {
+	switch t.Stage {
+	case smtp.AtTLS:
+		return t.Fault != smtp.TLSLocal
+	case smtp.AtGreeting, smtp.AtEHLO:
+		return t.TLS.Version != "" && t.Fault != smtp.NoFault
+	}
+	return false
+}
+
+// converse speaks to one address on conn, and again on fresh connections while
+// a weaker manner may help, and closes them.
+func (t *trial) converse(ctx context.Context, c Candidate, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
+	m := manner{policy: c.Policy}
+	for {
+		tx := t.attempt(ctx, m, conn, peer)
+		again, ok := m.weaker(&tx)
+		if !ok {
+			return tx
+		}
+		m = again
+		var err error
+		if conn, err = t.dial(ctx, t.from, peer); err != nil {
+			return tx
+		}
+	}
+}
+
+// attempt is one conversation on one connection.
+func (t *trial) attempt(ctx context.Context, m manner, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
+	h := Handover{Conn: conn, Policy: m.policy, Envelope: t.job.Envelope, Message: t.job.Message,
+		QMTP: t.hop.route.QMTP, Creds: t.creds(peer),
+		Params: smtpc.Params{Helo: t.helo(), Timeout: t.Control.TimeoutRemote, HeloOnly: m.heloOnly, NoChunking: m.noChunking}}
+	if m.policy.Implicit {
+		return t.UnderTLS.Converse(ctx, h)
+	}
+	if h.QMTP {
+		if m.policy.Required() { // QMTP has no STARTTLS
+			conn.Close()
+			return smtp.Transaction{Ending: smtp.Ending{Stage: smtp.AtTLS, Fault: smtp.NoTLS}}
+		}
+		return qmtp.Send(ctx, conn, h.Envelope, h.Message, h.Params.Timeout, smtp.Security{})
+	}
+	c := smtpc.New(conn, h.Params)
+	defer c.Close()
+	if err := c.Greet(ctx); err != nil {
+		return ended(err)
+	}
+	if m.policy.Mode != tlspolicy.None && (c.Ext().StartTLS || m.policy.Required()) {
+		err := c.RequestTLS(ctx)
+		if err == nil {
+			h.Conn = c.Release()
+			return t.UnderTLS.Converse(ctx, h)
+		}
+		// A server that refuses STARTTLS and stays is spoken to in clear.
+		if tx := ended(err); m.policy.Required() || tx.Fault != smtp.NoTLS || tx.Reply.Code == 421 {
+			return tx
+		}
+	}
+	return finish(ctx, c, h)
+}
+
+// finish is what follows the EHLO that counts, in clear or under TLS.
+func finish(ctx context.Context, c *smtpc.Conn, h Handover) smtp.Transaction {
+	if h.Creds != nil {
+		if err := c.Auth(ctx, *h.Creds); err != nil {
+			return ended(err)
+		}
+	}
+	tx := c.Send(ctx, h.Envelope, h.Message)
+	c.Quit()
+	return tx
+}
+
+// ended makes the record of a conversation that did not come to MAIL.
+func ended(err error) smtp.Transaction {
+	if e, ok := err.(*smtp.Ending); ok {
+		return smtp.Transaction{Ending: *e}
+	}
+	panic("remote: smtpc gave an error that is no Ending: " + err.Error())
+}
+
+// helo is our name for this sender.
+func (t *trial) helo() string {
+	if t.from.HeloHost != "" {
+		return t.from.HeloHost
+	}
+	return t.Control.HeloHost
+}
+
+// creds are those of the route. In clear they may go to this machine itself,
+// which has nobody on the line.
+func (t *trial) creds(peer netip.AddrPort) *smtpc.Credentials {
+	r := t.hop.route
+	if r.User == "" {
+		return nil
+	}
+	return &smtpc.Credentials{User: r.User, Password: r.Password, Clear: r.Clear || peer.Addr().IsLoopback()}
+}
+
+// InProcess is a Converser that does the handshake in this process.
+type InProcess struct{}
+
+// Converse implements Converser.
+func (InProcess) Converse(ctx context.Context, h Handover) smtp.Transaction {
+	defer h.Conn.Close()
+	secured, info, err := h.Policy.Secure(ctx, h.Conn)
+	if err != nil {
+		fault := smtp.TLSFailed
+		if e := new(tlspolicy.Error); errors.As(err, &e) && e.What == tlspolicy.Local {
+			fault = smtp.TLSLocal
+		}
+		return smtp.Transaction{Ending: smtp.Ending{Stage: smtp.AtTLS, Fault: fault, Detail: err.Error()}}
+	}
+	h.Params.TLS = smtp.Security{Version: info.Version, Cipher: info.Cipher, Verified: info.Verified}
+	if h.QMTP {
+		return qmtp.Send(ctx, secured, h.Envelope, h.Message, h.Params.Timeout, h.Params.TLS)
+	}
+	c := smtpc.New(secured, h.Params)
+	defer c.Close()
+	hello := c.Hello
+	if h.Policy.Implicit {
+		hello = c.Greet
+	}
+	if err := hello(ctx); err != nil {
+		tx := ended(err)
+		tx.TLS = h.Params.TLS
+		return tx
+	}
+	return finish(ctx, c, h)
+}

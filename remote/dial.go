@@ -1,0 +1,108 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"postrider/routes"
+)
+
+// dialed is what became of one attempt to connect.
+type dialed struct {
+	at   int
+	conn net.Conn
+	err  error
+}
+
+// race connects to addrs in order, the next beginning when one has failed or
+// has been silent for a while (RFC 8305 §5). It gives the first connection and
+// the addresses that are left to try; those that lost the race are among them,
+// their connections closed unused. conn is nil when all have failed.
+func (e *Engine) race(ctx context.Context, from routes.Source, addrs []netip.AddrPort) (conn net.Conn, peer netip.AddrPort, rest []netip.AddrPort) {
+	if len(addrs) == 1 {
+		conn, err := e.dial(ctx, from, addrs[0])
+		if err != nil {
+			return nil, peer, nil
+		}
+		return conn, addrs[0], nil
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	results := make(chan dialed)
+	started, running := 0, 0
+	start := func() {
+		at := started
+		started++
+		running++
+		go func() {
+			c, err := e.dial(ctx, from, addrs[at])
+			results <- dialed{at, c, err}
+		}()
+	}
+	start()
+	next := time.NewTimer(stagger)
+	defer next.Stop()
+	failed := make([]bool, len(addrs))
+	winner := -1
+	for running > 0 {
+		select {
+		case <-next.C:
+			if winner < 0 && started < len(addrs) {
+				start()
+				next.Reset(stagger)
+			}
+		case d := <-results:
+			running--
+			switch {
+			case d.err == nil && winner < 0:
+				winner, conn = d.at, d.conn
+				stop()
+			case d.err == nil:
+				d.conn.Close() // before it has said a byte
+			default:
+				failed[d.at] = winner < 0
+				if winner < 0 && started < len(addrs) {
+					start()
+					next.Reset(stagger)
+				}
+			}
+		}
+	}
+	for i, a := range addrs {
+		if i != winner && !failed[i] {
+			rest = append(rest, a)
+		}
+	}
+	if winner >= 0 {
+		peer = addrs[winner]
+	}
+	return conn, peer, rest
+}
+
+// dial connects to one address within timeoutconnect, and tells tcpto about it.
+// Only a time-out of its own counts there: no refusal, no lost race.
+func (e *Engine) dial(ctx context.Context, from routes.Source, to netip.AddrPort) (net.Conn, error) {
+	own, stop := context.WithTimeout(ctx, e.Control.TimeoutConnect)
+	defer stop()
+	source := from.V4
+	if to.Addr().Is6() {
+		source = from.V6
+	}
+	conn, err := e.Dial(own, source, to)
+	switch {
+	case err == nil:
+		e.Timeouts.Answered(to.Addr())
+	case ctx.Err() == nil && isTimeout(err):
+		e.Timeouts.TimedOut(to.Addr())
+	}
+	return conn, err
+}
+
+func isTimeout(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT)
+}

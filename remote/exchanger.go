@@ -1,0 +1,171 @@
+package remote
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"postrider/internal/report"
+	"postrider/resolver"
+	"postrider/tlspolicy"
+)
+
+// exchanger is a host that DNS or a route names, and what DNS says of it.
+type exchanger struct {
+	host    string
+	pref    uint16
+	literal bool
+	// mayDANE: the way from the domain to this host is authenticated, so that
+	// TLSA records bind (RFC 7672 §2.2.1).
+	mayDANE bool
+
+	addrs []netip.Addr
+	err   error // why there are no addresses
+
+	hasTLSA bool // secure TLSA records exist, usable or not
+	tlsa    []tlspolicy.TLSA
+	base    string // the name they stand under
+	tlsaErr error  // they could not be had and must be
+}
+
+// alone is the cause when x is the only host there is.
+func (x *exchanger) alone() report.Cause {
+	if len(x.addrs) > 0 {
+		return report.Accepted
+	}
+	return causeOf(x.err)
+}
+
+type addrResult struct {
+	resolver.AddrAnswer
+	err error
+}
+
+type tlsaResult struct {
+	resolver.TLSAAnswer
+	err error
+}
+
+// lookUp asks for x's addresses of both families and, when they could matter,
+// its TLSA records, all at once, and fills x in.
+func (e *Engine) lookUp(ctx context.Context, h hop, x *exchanger) {
+	ctx, stop := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer stop()
+	addrs := make(chan addrResult, 2)
+	for _, v6 := range [...]bool{true, false} {
+		asking.Go(func() {
+			a, err := e.Resolver.Addrs(ctx, x.host, v6)
+			addrs <- addrResult{a, err}
+		})
+	}
+	want := x.mayDANE && e.TLS.WantsTLSA(destination(h, x))
+	tlsa := make(chan tlsaResult, 1)
+	if want {
+		asking.Go(func() {
+			a, err := e.Resolver.TLSA(ctx, e.port(h, x), x.host)
+			tlsa <- tlsaResult{a, err}
+		})
+	}
+	a := collect(x, addrs)
+	if want && len(x.addrs) > 0 {
+		e.bindTLSA(ctx, h, x, a, tlsa)
+	}
+}
+
+// collect waits for both families, and for the second not long once the first
+// has brought addresses. It gives an answer that did.
+func collect(x *exchanger, addrs <-chan addrResult) resolver.AddrAnswer {
+	var found resolver.AddrAnswer
+	var late <-chan time.Time
+	for range 2 {
+		select {
+		case r := <-addrs:
+			if r.err != nil {
+				x.fails(r.err)
+				break
+			}
+			if len(found.Addrs) > 0 {
+				r.Secure = r.Secure && found.Secure
+			}
+			for _, a := range r.Addrs {
+				if !a.IsMulticast() { // which is nobody's address
+					x.addrs = append(x.addrs, a.Unmap())
+				}
+			}
+			found = r.AddrAnswer
+			t := time.NewTimer(patience)
+			defer t.Stop()
+			late = t.C
+		case <-late:
+			return found
+		}
+	}
+	return found
+}
+
+// fails remembers the error that matters most: a soft one beats a definite
+// one, and "no such name" beats "no such record".
+func (x *exchanger) fails(err error) {
+	rank := func(err error) int {
+		switch resolver.KindOf(err) {
+		case resolver.NoData:
+			return 1
+		case resolver.NotFound:
+			return 2
+		}
+		return 3
+	}
+	if x.err == nil || rank(err) > rank(x.err) {
+		x.err = err
+	}
+}
+
+// bindTLSA decides which TLSA records bind x (RFC 7672 §2.2.2): with secure
+// addresses, those under the end of the CNAME chain, then those under the name
+// itself; with insecure ones, those under the name if its CNAME is secure.
+func (e *Engine) bindTLSA(ctx context.Context, h hop, x *exchanger, a resolver.AddrAnswer, own <-chan tlsaResult) {
+	alias := a.Canonical != "" && a.Canonical != x.host
+	if !a.Secure && !alias {
+		return
+	}
+	if !a.Secure {
+		if secure, err := e.Resolver.CNAMESecure(ctx, x.host); err != nil || !secure {
+			return // an alias that nobody vouches for cannot bind its target
+		}
+	}
+	if a.Secure && alias {
+		t, err := e.Resolver.TLSA(ctx, e.port(h, x), a.Canonical)
+		if x.takeTLSA(a.Canonical, tlsaResult{t, err}) {
+			return
+		}
+	}
+	x.takeTLSA(x.host, <-own)
+}
+
+// takeTLSA takes an answer as binding, or as an error that binds as well; it
+// reports false when the answer is that there is nothing.
+func (x *exchanger) takeTLSA(base string, r tlsaResult) bool {
+	switch {
+	case r.err != nil && resolver.KindOf(r.err) == resolver.Temporary:
+		x.tlsaErr = r.err
+		return true
+	case r.err != nil || !r.Secure || len(r.Records) == 0:
+		return false
+	}
+	x.hasTLSA, x.base = true, base
+	for _, rr := range r.Records {
+		x.tlsa = append(x.tlsa, tlspolicy.TLSA{Usage: rr.Usage, Selector: rr.Selector, Matching: rr.Matching, Data: rr.Data})
+	}
+	return true
+}
+
+// port is where x is spoken to: tlsdestinations may say so, by destination.
+func (e *Engine) port(h hop, x *exchanger) uint16 {
+	if p := e.TLS.Port(destination(h, x)); p != 0 {
+		return p
+	}
+	return h.port
+}

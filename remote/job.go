@@ -1,0 +1,107 @@
+package remote
+
+import (
+	"net/netip"
+	"strings"
+
+	"golang.org/x/net/idna"
+
+	"postrider/internal/report"
+	"postrider/internal/smtp"
+)
+
+// Job is one delivery: a message for recipients at one host.
+type Job struct {
+	// Host is where the mail goes: a name in lower-case A-labels without final
+	// dot, or an address literal in brackets as given.
+	Host     string
+	Envelope smtp.Envelope
+	Message  *smtp.Message
+}
+
+// ParseJob makes a Job of qmail-remote's arguments (host sender recip …). The
+// cause is Accepted when the job is sound. IDNA (RFC 5891, RFC 5895) is applied
+// here and nowhere else; a recipient's domain is not rewritten by it: its
+// A-labels are the alternative, for servers without SMTPUTF8.
+func ParseJob(args []string, m *smtp.Message) (Job, report.Cause) {
+	if len(args) < 3 {
+		return Job{}, report.Usage
+	}
+	j := Job{Envelope: smtp.Envelope{Sender: args[1], Rcpts: args[2:]}, Message: m}
+	for _, a := range args {
+		if !smtp.SafeAddress(a) {
+			return j, report.BadAddress
+		}
+	}
+	host, ok := toASCII(strings.TrimSuffix(args[0], "."))
+	j.Host = host
+	if !ok {
+		return j, report.NoSuchHost
+	}
+	if j.Envelope.NeedsUTF8() {
+		j.Envelope.ASCII = asciiEnvelope(j.Envelope)
+	}
+	return j, report.Accepted
+}
+
+// toASCII gives a domain's A-labels in lower case; literals stay as they are.
+func toASCII(domain string) (string, bool) {
+	if isASCII(domain) || strings.HasPrefix(domain, "[") {
+		return strings.ToLower(domain), true
+	}
+	a, err := idna.Lookup.ToASCII(domain)
+	return a, err == nil
+}
+
+func isASCII(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] > 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// asciiEnvelope is e with A-labels, nil when a local part is not ASCII.
+func asciiEnvelope(e smtp.Envelope) *smtp.Envelope {
+	a := smtp.Envelope{Rcpts: make([]string, len(e.Rcpts))}
+	var ok bool
+	if a.Sender, ok = asciiAddress(e.Sender); !ok {
+		return nil
+	}
+	for i, r := range e.Rcpts {
+		if a.Rcpts[i], ok = asciiAddress(r); !ok {
+			return nil
+		}
+	}
+	return &a
+}
+
+func asciiAddress(addr string) (string, bool) {
+	at := strings.LastIndexByte(addr, '@')
+	if at < 0 || !isASCII(addr[:at]) {
+		return addr, isASCII(addr)
+	}
+	if isASCII(addr[at+1:]) {
+		return addr, true // untouched, its case too
+	}
+	domain, ok := toASCII(addr[at+1:])
+	return addr[:at+1] + domain, ok
+}
+
+// literal reads an address where a host may stand: [192.0.2.1],
+// [IPv6:2001:db8::1], [2001:db8::1] (RFC 5321 §4.1.3), and bare addresses.
+// Compat(qmail): stock takes a bare 192.0.2.1 as a host too.
+func literal(host string) (netip.Addr, bool) {
+	s, inside := strings.CutPrefix(host, "[")
+	if inside {
+		if s, inside = strings.CutSuffix(s, "]"); !inside {
+			return netip.Addr{}, false
+		}
+		if len(s) > 5 && strings.EqualFold(s[:5], "IPv6:") {
+			s = s[5:]
+		}
+	}
+	a, err := netip.ParseAddr(s)
+	return a.Unmap(), err == nil
+}
