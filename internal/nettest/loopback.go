@@ -10,6 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Loopback brings lo up and makes the documentation addresses local in the namespace this process is in already:
+// one that the program made itself, to have several. It must never be called in the machine's own.
+func Loopback() error { return loopback(Documentation()) }
+
 // loopback brings lo up and makes prefixes local on it through routes of type local, which Linux calls AnyIP.
 func loopback(prefixes []netip.Prefix) error {
 	lo, err := net.InterfaceByName("lo")

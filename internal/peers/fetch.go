@@ -53,6 +53,9 @@ func (s store) path(name string) string { return filepath.Join(s.dir, name) }
 // fetch makes tree hold every wanted package, and every package they depend on, that this machine lacks.
 // Programs doing this at the same time wait for each other.
 func (s store) fetch() error {
+	if s.current() {
+		return nil
+	}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return err
 	}
@@ -71,7 +74,7 @@ func (s store) fetch() error {
 	if err != nil { // no lists, or lists older than the archive: fetch our own and try again
 		own := []string{
 			"-o", "Dir::State::Lists=" + s.path("lists"), "-o", "Dir::Cache=" + s.path("cache"),
-			"-o", "APT::Sandbox::User=" + "root",
+			"-o", "APT::Sandbox::User=root",
 		}
 		if err := errors.Join(os.MkdirAll(s.path("lists/partial"), 0o755), os.MkdirAll(s.path("cache/archives/partial"), 0o755)); err != nil {
 			return err
@@ -112,7 +115,8 @@ func (s store) bring(options []string) ([]string, error) {
 		return nil, err
 	}
 	fresh, debs := s.path("tree.new"), s.path("debs")
-	if err := errors.Join(os.RemoveAll(fresh), os.RemoveAll(debs)); err != nil {
+	// Without a stamp nobody believes the tree while it changes.
+	if err := errors.Join(os.RemoveAll(s.path("stamp")), os.RemoveAll(fresh), os.RemoveAll(debs)); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(os.MkdirAll(filepath.Join(fresh, "usr"), 0o755), os.MkdirAll(filepath.Join(fresh, "etc"), 0o755), os.MkdirAll(debs, 0o755)); err != nil {

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // ServerConfig says what a mail server shall be. Every recipient of every domain is local, unless refused.
@@ -39,7 +39,6 @@ func (c ServerConfig) name() string {
 // Server is a running mail server.
 type Server struct {
 	Addr  string // address:port
-	dir   string
 	log   string
 	box   string
 	queue []string // directories that are empty when nothing is on its way
@@ -92,21 +91,19 @@ func Postfix(t testing.TB, c ServerConfig) *Server {
 	t.Helper()
 	ordinary(t, "Postfix")
 	dir := directory(t, "postfix")
-	owner, err := user.Lookup("postfix")
-	if err != nil {
-		t.Fatal(err)
-	}
-	uid, err := strconv.Atoi(owner.Uid)
-	if err != nil {
-		t.Fatal(err)
-	}
+	uid := account(t, "postfix")
 	postfixTree(t, dir, uid)
-	write(t, dir+"/etc/main.cf", postfixMain(dir, owner.Uid, c))
+	write(t, dir+"/etc/main.cf", postfixMain(dir, strconv.Itoa(uid), c))
 	write(t, dir+"/etc/master.cf", postfixMaster(c.Listen))
+	// Postfix distrusts a main.cf of the last two seconds and waits until it has aged.
+	old := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(dir+"/etc/main.cf", old, old); err != nil {
+		t.Fatal(err)
+	}
 	if len(c.Users) > 0 {
 		saslUsers(t, dir, uid, c)
 	}
-	s := &Server{Addr: c.Listen, dir: dir, log: dir + "/log", box: dir + "/mail/box"}
+	s := &Server{Addr: c.Listen, log: dir + "/log", box: dir + "/mail/box"}
 	for _, q := range []string{"maildrop", "incoming", "active", "deferred"} {
 		s.queue = append(s.queue, dir+"/queue/"+q)
 	}
@@ -124,13 +121,7 @@ func postfixTree(t testing.TB, dir string, uid int) {
 		}
 	}
 	for _, d := range strings.Fields("data mail queue/active queue/bounce queue/corrupt queue/defer queue/deferred queue/flush queue/hold queue/incoming queue/maildrop queue/private queue/public queue/saved queue/trace") {
-		d = filepath.Join(dir, d)
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(d, uid, uid); err != nil {
-			t.Fatal(err)
-		}
+		own(t, filepath.Join(dir, d), uid)
 	}
 }
 

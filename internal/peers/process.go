@@ -16,6 +16,7 @@ const patience = 30 * time.Second
 type process struct {
 	name   string
 	output string // path: standard output and error
+	addr   string // where it listens, once it did
 	cmd    *exec.Cmd
 	ended  chan struct{} // closed once cmd.Wait returned
 }
@@ -44,28 +45,39 @@ func launch(t testing.TB, dir string, argv ...string) *process {
 	return p
 }
 
-// stop asks the daemon to end, then makes it.
+// stop asks the daemon to end, then makes it, and waits until its children too have let go of the address: the
+// next peer may want it.
 func (p *process) stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.ended:
 	case <-time.After(3 * time.Second):
-		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-		<-p.ended
 	}
+	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // the whole group; an error only says that none is left
+	<-p.ended
+	for limit := time.Now().Add(patience); p.answers() && time.Now().Before(limit); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// answers tells whether something takes connections at the daemon's address.
+func (p *process) answers() bool {
+	if p.addr == "" {
+		return false
+	}
+	c, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
 
 // listening waits until addr takes TCP connections.
 func (p *process) listening(t testing.TB, addr string) {
 	t.Helper()
-	p.until(t, "listen on "+addr, func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			return false
-		}
-		c.Close()
-		return true
-	})
+	p.addr = addr
+	p.until(t, "listen on "+addr, p.answers)
 }
 
 // until polls a fact about the peer; it fails the test when the peer ends or patience does.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -107,6 +108,28 @@ func directory(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// own makes a directory that belongs to a daemon's user.
+func own(t testing.TB, dir string, uid int) {
+	t.Helper()
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, uid, uid)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// account returns the number of a user, which is its group's too unless the machine made the user.
+func account(t testing.TB, name string) int {
+	t.Helper()
+	u, err := user.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 // write creates a file of a peer's configuration.
