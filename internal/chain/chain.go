@@ -1,0 +1,148 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"postrider/internal/chain/job"
+	"postrider/internal/fdconn"
+	"postrider/internal/smtp"
+	"postrider/remote"
+)
+
+// Chain is a remote.Converser. The zero value finds its programs in ".".
+type Chain struct {
+	Dir     string // where ucspi-tlsc and qmail-remote-io stand
+	Message int    // descriptor of the message that Handover.Message reads
+}
+
+// Descriptors of the helpers beside 0 (the message), 1 (/dev/null) and 2 (a
+// pipe to us: descriptor 2 of qmail-remote is its report).
+const (
+	jobFD    = 3
+	resultFD = 4
+	policyFD = 5
+	readFD   = 6
+	writeFD  = 7
+)
+
+const (
+	// farewell is how long a helper that has reported may take for its QUIT.
+	farewell = 2 * time.Second
+	// defaultTimeout holds where Params have none (qmail-remote(8), timeoutremote).
+	defaultTimeout = 1200 * time.Second
+)
+
+// Converse implements remote.Converser. What goes wrong on our side is TLSLocal
+// where it happens before the handshake.
+func (c *Chain) Converse(ctx context.Context, h remote.Handover) smtp.Transaction {
+	defer h.Conn.Close()
+	if ctx.Err() != nil {
+		return atTLS(smtp.TimedOut, "")
+	}
+	if h.Params.Timeout < time.Millisecond {
+		h.Params.Timeout = defaultTimeout
+	}
+	r, err := c.start(&h)
+	h.Conn.Close() // the helpers have their own descriptors of it, and must be the last
+	if err != nil {
+		return atTLS(smtp.TLSLocal, err.Error())
+	}
+	return r.outcome(ctx, len(h.Envelope.Rcpts))
+}
+
+func atTLS(fault smtp.Fault, detail string) smtp.Transaction {
+	return smtp.Transaction{Ending: smtp.Ending{Stage: smtp.AtTLS, Fault: fault, Detail: detail}}
+}
+
+// start starts ucspi-tlsc with all that it and qmail-remote-io need.
+func (c *Chain) start(h *remote.Handover) (*run, error) {
+	policy, err := h.Policy.MarshalText()
+	if err != nil {
+		return nil, err
+	}
+	j := job.Job{Params: h.Params, Creds: h.Creds, Greeting: h.Policy.Implicit, ASCII: h.Envelope.ASCII}
+	p, err := openPipes()
+	if err != nil {
+		return nil, err
+	}
+	pid, err := c.launch(h, p)
+	p.closeTheirs()
+	if err != nil {
+		p.closeOurs()
+		return nil, errors.New("unable to run ucspi-tlsc: " + err.Error())
+	}
+	r := &run{pipes: p, pid: pid}
+	r.feeding.Go(func() { feed(p.policy, policy) })
+	r.feeding.Go(func() { feed(p.job, j.AppendTo(nil)) })
+	return r, nil
+}
+
+func (c *Chain) launch(h *remote.Handover, p *pipes) (pid int, err error) {
+	sc, ok := h.Conn.(syscall.Conn)
+	if !ok {
+		return 0, errors.New("the connection has no descriptor")
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	child := fdconn.Child{
+		Path: c.path("ucspi-tlsc"), Args: c.arguments(h), Env: environment(os.Environ()),
+		Group: true, Bound: true,
+	}
+	cerr := raw.Control(func(fd uintptr) {
+		child.Files = []int{c.Message, p.null, p.theirs.stderr, p.theirs.job, p.theirs.result, p.theirs.policy, int(fd), int(fd)}
+		pid, err = startUnblocked(child)
+	})
+	return pid, errors.Join(cerr, err)
+}
+
+func (c *Chain) path(program string) string {
+	if c.Dir == "" {
+		return "./" + program
+	}
+	return c.Dir + "/" + program
+}
+
+// arguments is the command line of both helpers. Addresses stand there as they
+// do on qmail-remote's own.
+func (c *Chain) arguments(h *remote.Handover) []string {
+	args := []string{
+		"ucspi-tlsc", "-S", "-p", strconv.Itoa(policyFD), "-K", strconv.FormatInt(h.Params.Timeout.Milliseconds(), 10),
+		"-6", strconv.Itoa(readFD), "-7", strconv.Itoa(writeFD),
+		c.path("qmail-remote-io"), "-j", strconv.Itoa(jobFD), "-r", strconv.Itoa(resultFD),
+	}
+	if h.QMTP {
+		args = append(args, "-q")
+	}
+	args = append(args, "--", peer(h.Conn), h.Envelope.Sender)
+	return append(args, h.Envelope.Rcpts...)
+}
+
+// peer is for who looks at ps(1).
+func peer(conn net.Conn) string {
+	if a := conn.RemoteAddr(); a != nil {
+		if host, _, err := net.SplitHostPort(a.String()); err == nil {
+			return host
+		}
+	}
+	return "peer"
+}
+
+// environment is ours. Helpers work on one connection, so one processor is
+// enough for each, and starting is cheaper with one.
+func environment(env []string) []string {
+	for _, e := range env {
+		if strings.HasPrefix(e, "GOMAXPROCS=") {
+			return env
+		}
+	}
+	return append(env, "GOMAXPROCS=1")
+}

@@ -1,0 +1,158 @@
+package chain
+
+import (
+	"context"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"postrider/internal/smtp"
+)
+
+// run is one ucspi-tlsc under way, with qmail-remote-io below it.
+type run struct {
+	*pipes
+	pid     int
+	feeding sync.WaitGroup
+
+	mu     sync.Mutex
+	reaped bool // pid is no longer ours to signal; under mu
+}
+
+// maxResult bounds what the result pipe gives: qmail-remote-io cuts each reply
+// to what a report can hold.
+func maxResult(rcpts int) int64 { return 64<<10 + int64(rcpts)*6<<10 }
+
+// maxNote bounds what the helpers say on descriptor 2.
+const maxNote = 4 << 10
+
+// outcome waits for the record, or for the end of the helpers, or for ctx, and
+// leaves no process behind.
+func (r *run) outcome(ctx context.Context, rcpts int) smtp.Transaction {
+	stop := context.AfterFunc(ctx, r.kill)
+	var note []byte
+	r.feeding.Go(func() { note = drain(r.stderr, maxNote) })
+	result, err := io.ReadAll(io.LimitReader(r.result, maxResult(rcpts)+1))
+	if err != nil || int64(len(result)) > maxResult(rcpts) {
+		r.kill()
+	}
+	timer := time.AfterFunc(farewell, r.kill)
+	status := r.reap()
+	timer.Stop()
+	killed := !stop()
+	r.closeOurs()
+	r.feeding.Wait()
+	return conclude(result, ending{status: status, late: killed, note: firstLine(note)})
+}
+
+// kill ends both helpers. It may come at any time.
+func (r *run) kill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.reaped {
+		syscall.Kill(-r.pid, syscall.SIGKILL)
+	}
+}
+
+// reap waits for ucspi-tlsc and makes sure that nobody of its group outlives
+// it. Until it is reaped, the group's number belongs to no one else.
+func (r *run) reap() syscall.WaitStatus {
+	for unix.Waitid(unix.P_PID, r.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	r.kill()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reaped = true
+	var status syscall.WaitStatus
+	for {
+		if _, err := syscall.Wait4(r.pid, &status, 0, nil); err != syscall.EINTR {
+			return status
+		}
+	}
+}
+
+// drain keeps the first n bytes of f and reads on to its end, so that nobody
+// waits for us.
+func drain(f *os.File, n int64) []byte {
+	b, _ := io.ReadAll(io.LimitReader(f, n))
+	io.Copy(io.Discard, f)
+	return b
+}
+
+// firstLine is what a helper has to say, without its name.
+func firstLine(note []byte) string {
+	line, _, _ := strings.Cut(string(note), "\n")
+	line = strings.TrimPrefix(line, "ucspi-tlsc: ")
+	return strings.TrimSpace(line)
+}
+
+// ending is what is known of the helpers when they are gone.
+type ending struct {
+	status syscall.WaitStatus // of ucspi-tlsc, which hands on qmail-remote-io's
+	late   bool               // ctx ended first
+	note   string             // what was said on descriptor 2
+}
+
+// tlsError is the exit code of ucspi-tlsc for a handshake that failed.
+const tlsError = 98
+
+// conclude turns what the result pipe gave into the outcome.
+func conclude(result []byte, e ending) smtp.Transaction {
+	mark := smtp.AtTLS
+	for len(result) > 0 && result[0]&0x80 != 0 {
+		mark = smtp.Stage(result[0] &^ 0x80)
+		result = result[1:]
+	}
+	t, err := smtp.ParseTransaction(result)
+	switch {
+	case err == nil && plausible(&t, mark):
+		if t.Fault == smtp.Dropped && t.Detail == "" {
+			t.Detail = e.note // the TLS alert that ended it, say
+		}
+		return t
+	case len(result) == 0 && mark == smtp.AtTLS:
+		return beforeMark(e)
+	case len(result) > 0 || mark != smtp.AtEHLO && mark != smtp.AtMail:
+		mark = smtp.AtDot // where bytes cannot be trusted, marks cannot either
+	}
+	t = smtp.Transaction{Ending: smtp.Ending{Stage: mark, Fault: smtp.Dropped, Detail: e.why()}}
+	if e.late {
+		t.Fault = smtp.TimedOut
+	}
+	return t
+}
+
+// plausible reports whether the record agrees with the marks: what was never
+// begun is not accepted.
+func plausible(t *smtp.Transaction, mark smtp.Stage) bool {
+	return mark == smtp.AtDot || mark >= smtp.AtEHLO && t.Stage < smtp.AtDot
+}
+
+// beforeMark is the outcome when qmail-remote-io said nothing: of TLS, mostly.
+func beforeMark(e ending) smtp.Transaction {
+	switch {
+	case e.late:
+		return atTLS(smtp.TimedOut, e.why())
+	case e.status.Signaled() || e.status.ExitStatus() == tlsError:
+		// A crash of ours is answered as a broken handshake is: the peer may
+		// have provoked it.
+		return atTLS(smtp.TLSFailed, e.why())
+	}
+	return atTLS(smtp.TLSLocal, e.why())
+}
+
+func (e ending) why() string {
+	switch {
+	case e.note != "":
+		return e.note
+	case e.status.Signaled():
+		return "the TLS helper was killed by signal " + strconv.Itoa(int(e.status.Signal()))
+	}
+	return "the TLS helper exited " + strconv.Itoa(e.status.ExitStatus())
+}
