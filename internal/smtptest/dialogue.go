@@ -20,6 +20,7 @@ type Dialogue struct {
 	Comment string
 	Argv    []string          // host, sender, recipients
 	Files   map[string]string // path under qmail's home → content; {home} is not yet replaced
+	After   map[string]string // the same, when all is over
 	Message []byte            // as qmail stores it
 	Wire    []byte            // content as it must arrive, with the final dot; nil: derived from Message
 	Zone    string            // for dnstest.ParseZone
@@ -52,6 +53,7 @@ func ParseDialogue(data []byte) (*Dialogue, error) {
 	d := &Dialogue{
 		Comment: string(ar.Comment),
 		Files:   map[string]string{},
+		After:   map[string]string{},
 		Message: []byte(defaultMessage),
 		Servers: map[string]Script{},
 	}
@@ -114,6 +116,10 @@ func (d *Dialogue) fileOrServer(name, text string) error {
 	}
 	if !strings.Contains(name, "/") || !filepath.IsLocal(name) || path.Clean(name) != name {
 		return fmt.Errorf("no such section")
+	}
+	if after, ok := strings.CutPrefix(name, "after/"); ok {
+		d.After[after] = text
+		return nil
 	}
 	d.Files[name] = text
 	return nil
@@ -202,6 +208,18 @@ func (d *Dialogue) Install(home string) error {
 		}
 	}
 	return nil
+}
+
+// Leftovers says which files are not as After wants them.
+func (d *Dialogue) Leftovers(home string) []string {
+	var wrong []string
+	for name, want := range d.After {
+		got, err := os.ReadFile(home + "/" + name)
+		if err != nil || string(got) != want {
+			wrong = append(wrong, fmt.Sprintf("%s is afterwards %q (%v), not %q", name, got, err, want))
+		}
+	}
+	return wrong
 }
 
 // Update rewrites the report section of a file, and nothing else.

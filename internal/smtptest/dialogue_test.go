@@ -149,6 +149,10 @@ func TestInstall(t *testing.T) {
 	if b, err := os.ReadFile(home + "/control/trustanchors"); err != nil || string(b) != home+"/ca.pem\n" {
 		t.Errorf("trustanchors is %q, %v", b, err)
 	}
+	d.After["control/me"] = "other\n"
+	if got := d.Leftovers(home); len(got) != 1 || !strings.Contains(got[0], "control/me is afterwards") {
+		t.Errorf("leftovers are %q", got)
+	}
 	if st, err := os.Stat(home + "/control/helohost"); err != nil || !st.IsDir() {
 		t.Errorf("helohost is no directory: %v", err)
 	}

@@ -14,6 +14,7 @@
 //	-- dns --              zone lines: "example.net. MX 10 mx.example.net."; "slow.example. MX !timeout"
 //	-- 192.0.2.7:25 --     the script of the server at that address
 //	-- wire --             content exactly as it must cross the wire, dot-stuffing included (else: derived from message)
+//	-- after/NAME --       what must have become of a file
 //	-- report --           what qmail-remote must print; \n \0 \r \\ \xHH stand for bytes, line ends of the file for nothing
 //	-- report.tls --       the same under TLS, where it is not simply report with K's TLS line
 //	-- modes --            where the file runs, if not everywhere: words from the list below, and a "#" comment that says why
@@ -37,12 +38,15 @@
 //	<+ "220 x\r\n"       the server says these bytes; "x"*1000 repeats them
 //	> EHLO mail.example  the client says exactly this line; before the next < it must have said no more
 //	>~ ^EHLO .*$         the client says a line that matches the regular expression
+//	>+ "x\r\n"           the client says exactly these bytes
 //	>data                the client sends the message, dot-stuffed, and its final dot
 //	>bdat                the client sends BDAT commands up to the one with LAST: the message (RFC 3030)
 //	>bytes 1000          the client sends so many bytes, whatever they are
 //	!tls NAME [max=1.1] [min=1.3] [sni=NAME] [client=NAME]
 //	                     TLS begins here, with that certificate; client= is the one that we must be shown
+//	!from 192.0.2.99     the connection comes from this address
 //	!close               the server closes the connection
+//	!cut                 the same, under TLS without saying so (no close_notify)
 //	!halfclose           the server sends FIN and goes on reading
 //	!reset               the server resets the connection
 //	!stall               the server says nothing more, and the client must not either, except QUIT

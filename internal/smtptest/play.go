@@ -17,7 +17,8 @@ var errOver = errors.New("smtptest: over")
 // player plays one connection's steps. It is the connection's only owner.
 type player struct {
 	world *World
-	where string // "192.0.2.7:25, connection 1"
+	where string // "192.0.2.7:25"
+	from  string // the client's address
 	raw   net.Conn
 	conn  net.Conn // raw, or TLS over it
 	r     *bufio.Reader
@@ -59,8 +60,14 @@ func (p *player) one(st Step) error {
 		p.out = append(p.out, st.data...)
 	case ">", ">~":
 		return p.line(st)
+	case ">+":
+		return p.content(st.data)
 	case ">data":
 		return p.content(p.world.d.Content())
+	case "!from":
+		if p.from != st.text {
+			p.deviate("came from %s, not %s", p.from, st.text)
+		}
 	case ">bdat":
 		return p.chunk(st.text == "")
 	case ">bytes":
@@ -156,7 +163,7 @@ func (p *player) content(want []byte) error {
 	if err != nil {
 		return p.deviate("stopped after %d of %d bytes of content (%v)", n, len(want), err)
 	}
-	p.may = true
+	p.may, p.heard = true, true
 	return nil
 }
 

@@ -45,6 +45,9 @@ func TestPlay(t *testing.T) {
 		{"BDAT in two", ">bdat some\n< 250\n>bdat\n< 250\n", []talk{{"BDAT 2\r\na\r", 1}, {"BDAT 5 LAST\r\n\n.b\r\n", 1}}, ""},
 		{"BDAT of something else", ">bdat\n< 250\n", []talk{{"BDAT 2 LAST\r\nab", 0}}, "2 bytes of other content"},
 		{"DATA for BDAT", ">bdat\n< 250\n", []talk{{"DATA\r\n", 0}}, "not BDAT"},
+		{"exact bytes", ">+ \"a\\x00\"\n< 1\n", []talk{{"a\x00", 1}}, ""},
+		{"other bytes", ">+ \"a\\x00\"\n< 1\n", []talk{{"ab", 0}}, "other content from byte 1"},
+		{"from elsewhere", "!from 192.0.2.1\n> A\n", []talk{{"A\r\n", 0}}, "came from , not 192.0.2.1"},
 		{"bytes as they are", "<+ \"22\" \"0\"*2 \"\\r\\n\"\n", []talk{{"", 1}}, ""},
 		{"nobody hears", "> A\n< 1\n", []talk{{"A\r\n", 0}}, "gone before it heard"},
 	} {
@@ -91,7 +94,7 @@ func playTo(script string, client []talk) []string {
 	l := &loose{Conn: a, queue: make(chan []byte, 100)}
 	go l.pump()
 	c, e := Link(l, b, Whole, 1)
-	w.Serve("x", e)
+	w.Serve("x", e, "")
 	r := bufio.NewReader(c)
 	for _, t := range client {
 		if t.say != "" {
@@ -117,7 +120,7 @@ func TestUnreadAndUnforeseen(t *testing.T) {
 	}
 	w := d.World()
 	a, b := net.Pipe()
-	w.Serve("y", b)
+	w.Serve("y", b, "")
 	if _, err := a.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("an unforeseen connection reads %v", err)
 	}
@@ -132,7 +135,7 @@ func TestForgottenConnection(t *testing.T) {
 		w := (&Dialogue{Servers: map[string]Script{"x": s}}).World()
 		w.Settle = synctest.Wait
 		a, b := net.Pipe()
-		w.Serve("x", b)
+		w.Serve("x", b, "")
 		bufio.NewReader(a).ReadString('\n')
 		if got := strings.Join(w.Finish(), ""); !strings.Contains(got, "left the connection open") {
 			t.Errorf("deviations are %q", got)
@@ -144,7 +147,7 @@ func TestOptional(t *testing.T) {
 	s, _ := ParseScript("!optional\n< 220 mx\n> EHLO me\n")
 	w := (&Dialogue{Servers: map[string]Script{"x": s}}).World()
 	a, b := net.Pipe()
-	w.Serve("x", b)
+	w.Serve("x", b, "")
 	a.Close()
 	if got := w.Finish(); len(got) != 0 {
 		t.Errorf("deviations are %q", got)
@@ -182,7 +185,7 @@ func TestPlayTLS(t *testing.T) {
 			}
 			w := (&Dialogue{Servers: map[string]Script{"x": s}}).World()
 			a, b := net.Pipe()
-			w.Serve("x", b)
+			w.Serve("x", b, "")
 			c.config.RootCAs = roots
 			conn := tls.Client(a, c.config)
 			if conn.Handshake() == nil {

@@ -2,6 +2,7 @@ package smtptest
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -66,7 +67,7 @@ func parseStep(line string) (st Step, err error) {
 	st = Step{verb: verb, text: arg}
 	switch verb {
 	case "<", ">":
-	case "<+":
+	case "<+", ">+":
 		st.data, err = unquote(arg)
 	case ">~":
 		_, err = regexp.Compile(arg)
@@ -78,6 +79,8 @@ func parseStep(line string) (st Step, err error) {
 		if arg != "" && arg != "some" {
 			err = fmt.Errorf(">bdat %s?", arg)
 		}
+	case "!from":
+		_, err = netip.ParseAddr(arg)
 	case ">bytes":
 		st.n, err = strconv.Atoi(arg)
 	case "!wait", "!drip":

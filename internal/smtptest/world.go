@@ -32,8 +32,9 @@ func (d *Dialogue) World() *World {
 }
 
 // Serve plays the next connection to addr ("192.0.2.7:25") in a goroutine of
-// its own, which Finish waits for.
-func (w *World) Serve(addr string, conn net.Conn) {
+// its own, which Finish waits for. from is where the client calls from, an
+// address without port, or "".
+func (w *World) Serve(addr string, conn net.Conn, from string) {
 	w.mu.Lock()
 	n := w.next[addr]
 	w.next[addr]++
@@ -46,7 +47,7 @@ func (w *World) Serve(addr string, conn net.Conn) {
 		conn.Close()
 		return
 	}
-	p := &player{world: w, where: addr, raw: conn, conn: conn, r: bufio.NewReaderSize(conn, 1<<16)}
+	p := &player{world: w, where: addr, from: from, raw: conn, conn: conn, r: bufio.NewReaderSize(conn, 1<<16)}
 	w.play.Go(func() {
 		defer w.forget(conn)
 		p.play(s.Conns[n])
