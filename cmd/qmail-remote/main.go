@@ -15,6 +15,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 
 	"postrider/internal/report"
@@ -26,6 +27,9 @@ func main() {
 	// A Go program that crashes exits 2, which qmail-rspawn takes for a bounce;
 	// one that dies of a signal is deferred.
 	debug.SetTraceback("crash")
+	// One delivery never computes on two processors: waking a second thread for
+	// each reply costs more than it gains.
+	runtime.GOMAXPROCS(1)
 	os.Exit(run(context.Background(), os.Args, os.Stdin, write))
 }
 

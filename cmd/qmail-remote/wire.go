@@ -71,17 +71,14 @@ func resolvers() resolver.Config {
 }
 
 // dial connects without keep-alives: timeoutremote notices a dead peer sooner.
+// A source address is bound only where one is asked for, so that the kernel
+// chooses address and port as it likes (NAT, many connections at once).
 func dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: -1}
-	var local netip.AddrPort
 	if from.IsValid() {
-		local = netip.AddrPortFrom(from, 0)
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
-	c, err := d.DialTCP(ctx, "tcp", local, to)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return d.DialContext(ctx, "tcp", to.String())
 }
 
 func interfaces() []netip.Addr {
