@@ -24,7 +24,7 @@ var may = map[string]string{
 	"tlspolicy":         "",
 	"smtpc":             "internal/smtp",
 	"remote":            "resolver routes tlspolicy tcpto smtpc internal/control internal/report internal/smtp internal/qmtp",
-	"internal/chain":    "remote tlspolicy smtpc internal/smtp internal/fdconn",
+	"internal/chain":    "internal/chain/job remote tlspolicy smtpc internal/smtp internal/fdconn",
 	// For tests, demonstrations and benchmarks; no production room imports them.
 	"internal/nettest":    "",
 	"internal/sink":       "",
