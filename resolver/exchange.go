@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -70,7 +71,7 @@ func (r *Resolver) try(ctx context.Context, s *server, q *question) (*reply, err
 func (r *Resolver) once(ctx context.Context, s *server, q *question, edns bool) (*reply, error) {
 	if !r.c.UseTCP {
 		m, err := r.overUDP(ctx, s, q, edns)
-		if err != errCut {
+		if !errors.Is(err, errCut) {
 			return m, err
 		}
 	}

@@ -181,11 +181,12 @@ func TestChains(t *testing.T) {
 		}
 		lines += fmt.Sprintf("c%d-%d.example. A 192.0.2.7\n", n, n)
 	}
-	r := ask(serve(t, lines+`
+	s := serve(t, lines+`
 		odd.example. CNAME sp\032ace.example.
 		sp\032ace.example. A 192.0.2.7
 		nodata.example. CNAME c3-3.example.
-	`, dnstest.Options{}))
+	`, dnstest.Options{})
+	r := ask(s)
 	for _, n := range []int{3, 16} {
 		got, err := r.Addrs(t.Context(), fmt.Sprintf("c%d-0.example", n), false)
 		if err != nil || len(got.Addrs) != 1 || got.Canonical != fmt.Sprintf("c%d-%d.example", n, n) {
@@ -197,8 +198,12 @@ func TestChains(t *testing.T) {
 			t.Errorf("C16 %s: %+v, %v", name, got, err)
 		}
 	}
+	n := s.Asked()
 	if _, err := r.Addrs(t.Context(), "nodata.example", true); resolver.KindOf(err) != resolver.NoData {
 		t.Errorf("C4 at the end of a chain: %v", err)
+	}
+	if n = s.Asked() - n; n != 1 { // the SOA said it: no second question
+		t.Errorf("C4 at the end of a chain: asked %d times", n)
 	}
 }
 
