@@ -8,7 +8,7 @@ import (
 )
 
 // blockSize is how much of a message is in memory at a time, before encoding.
-const blockSize = 64 << 10
+const blockSize = 32 << 10
 
 // content sends the message, and returns what is due then.
 func (t *talk) content() smtp.Stage {
@@ -19,22 +19,22 @@ func (t *talk) content() smtp.Stage {
 	var encoder smtp.Encoder
 	r, src := t.msg.Reader(), t.block()
 	out := slices.Grow(t.out[:0], len(src)+len(src)/16)
-	for more := true; more; {
+	for {
 		n, err := fill(r, src)
 		if err != nil {
 			return t.abandon(smtp.Unreadable)
 		}
-		more = n == len(src)
-		// What was read before goes out only now that there is more, so that
-		// the dot never travels without the line end before it. Field: PIX
-		// firewalls lose messages otherwise.
-		if n > 0 && len(out) > 0 {
-			if t.early() || t.write(out) != nil {
-				return t.interrupted()
-			}
-			out = out[:0]
-		}
 		out = encoder.Append(out, src[:n])
+		if n < len(src) {
+			break
+		}
+		// Two bytes stay back, so that the dot never travels without the line
+		// end before it. Field: PIX firewalls lose messages otherwise.
+		ready := len(out) - len("\r\n")
+		if t.early() || t.write(out[:ready]) != nil {
+			return t.interrupted()
+		}
+		out = append(out[:0], out[ready:]...)
 	}
 	out, err := encoder.Close(out)
 	t.out = out[:0]

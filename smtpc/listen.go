@@ -151,14 +151,18 @@ func (c *Conn) mute(at smtp.Stage) *smtp.Ending {
 	return c.garbled(at, r, "a reply that nobody asked for")
 }
 
-// pieceSize is how much one write hands over, at least in the time-out.
-const pieceSize = 64 << 10
+// pieceSize is about how much must be handed over within one time-out.
+const pieceSize = 32 << 10
 
-// write says b; each piece of it has the whole time-out. After a failure it
-// says nothing more.
+// write says b, in pieces that each have the whole time-out. The last one is
+// never shorter than the others: see content. After a failure it says nothing
+// more.
 func (c *Conn) write(b []byte) error {
 	for len(b) > 0 && c.werr == nil {
-		piece := b[:min(len(b), pieceSize)]
+		piece := b
+		if len(b) >= 2*pieceSize {
+			piece = b[:pieceSize]
+		}
 		c.nc.SetWriteDeadline(time.Now().Add(c.p.Timeout))
 		if c.halted.Load() {
 			c.werr = errHalted

@@ -34,10 +34,14 @@ func serve(conn net.Conn, script string) error {
 	in := bufio.NewReader(conn)
 	var out []byte
 	for n, line := range strings.Split(strings.TrimSpace(script), "\n") {
-		verb, text, _ := strings.Cut(strings.TrimSpace(line), " ")
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		verb, text, _ := strings.Cut(line, " ")
 		if verb != "<" && verb != "<+" && len(out) > 0 {
-			if _, err := conn.Write(out); err != nil {
-				return fmt.Errorf("line %d: saying %q: %w", n, out, err)
+			if _, err := conn.Write(out); err != nil && verb != "!close" {
+				return fmt.Errorf("line %d: saying %.200q: %w", n, out, err)
 			}
 			out = nil
 		}
@@ -53,7 +57,7 @@ func serve(conn net.Conn, script string) error {
 			}
 			got := make([]byte, len(want))
 			if k, err := io.ReadFull(in, got); string(got) != want {
-				return fmt.Errorf("line %d: heard %q (%v), want %q", n+1, got[:k], err, want)
+				return fmt.Errorf("line %d: heard %.200q (%v), want %.200q", n+1, got[:k], err, want)
 			}
 		case "!wait":
 			d, err := time.ParseDuration(text)
@@ -86,9 +90,21 @@ func serve(conn net.Conn, script string) error {
 		}
 	}
 	if rest, _ := io.ReadAll(in); len(rest) > 0 && string(rest) != "QUIT\r\n" {
-		return fmt.Errorf("heard %q behind the script", rest)
+		return fmt.Errorf("heard %.200q behind the script", rest)
 	}
 	return nil
+}
+
+// background serves a script beside the test, until the function it returns has
+// been called.
+func background(t *testing.T, conn net.Conn, script string) (wait func()) {
+	done := make(chan error, 1)
+	go func() { done <- serve(conn, script) }()
+	return func() {
+		if err := <-done; err != nil {
+			t.Errorf("server: %v", err)
+		}
+	}
 }
 
 func unquoted(s string) string {
@@ -135,12 +151,9 @@ func against(t *testing.T, script string, client func(t *testing.T, conn net.Con
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				mine, theirs := link()
-				done := make(chan error, 1)
-				go func() { done <- serve(theirs, script) }()
+				wait := background(t, theirs, script)
 				client(t, mine)
-				if err := <-done; err != nil {
-					t.Errorf("server: %v", err)
-				}
+				wait()
 			})
 		})
 	}
