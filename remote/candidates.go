@@ -233,6 +233,7 @@ func interleave(addrs []netip.Addr) []netip.Addr {
 	var v4, v6, all []netip.Addr
 	for _, a := range addrs {
 		switch {
+		case a.IsMulticast(): // nobody's address, and no definite fact either
 		case a.Is4():
 			v4 = append(v4, a)
 		default:

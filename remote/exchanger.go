@@ -91,9 +91,7 @@ func collect(x *exchanger, addrs <-chan addrResult) resolver.AddrAnswer {
 				r.Secure = r.Secure && found.Secure
 			}
 			for _, a := range r.Addrs {
-				if !a.IsMulticast() { // which is nobody's address
-					x.addrs = append(x.addrs, a.Unmap())
-				}
+				x.addrs = append(x.addrs, a.Unmap())
 			}
 			found = r.AddrAnswer
 			t := time.NewTimer(patience)
