@@ -1,7 +1,7 @@
 package peers
 
 import (
-"strconv"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -32,7 +32,7 @@ func eximConfig(dir string, c ServerConfig) string {
 		"primary_hostname = " + c.name(),
 		"spool_directory = " + dir + "/spool", "log_file_path = " + dir + "/log/%s", "pid_file_path = " + dir + "/spool/exim.pid",
 		"local_interfaces = <; " + addr, "daemon_smtp_ports = " + port,
-		"keep_environment =", "host_lookup =", "rfc1413_query_timeout = 0s", "helo_allow_chars = _",
+		"log_selector = +pipelining", "keep_environment =", "host_lookup =", "rfc1413_query_timeout = 0s", "helo_allow_chars = _",
 		// Delivering as one user saves Exim running itself again as root, where it would not know this file.
 		"deliver_drop_privilege = true",
 		"smtp_accept_max = 0", "smtp_accept_queue = 0", "smtp_accept_queue_per_connection = 0", "smtp_connect_backlog = 1024",
