@@ -49,16 +49,41 @@ type CDB struct {
 
 // OpenCDB opens a file made by a Builder, and no other.
 func OpenCDB(name string) (*CDB, error) {
-	c := &CDB{}
-	if err := c.src.open(name); err != nil {
+	fd, err := again(func() (int, error) {
+		return syscall.Open(name, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	})
+	if err != nil {
 		return nil, err
 	}
-	err := c.unseal()
+	var st syscall.Stat_t
+	var c *CDB
+	if err = syscall.Fstat(fd, &st); err == nil {
+		c, err = NewCDB(descriptor(fd), st.Size)
+	}
+	if err != nil {
+		syscall.Close(fd)
+		return nil, err
+	}
+	return c, nil
+}
+
+// NewCDB is a CDB that is read from r, which has so many bytes. Closing the CDB
+// closes r, if that can be closed.
+func NewCDB(r io.ReaderAt, size int64) (*CDB, error) {
+	c := &CDB{src: source{r: r, size: size}}
+	n := size
+	if n > wholly {
+		n = head
+	}
+	c.src.head = make([]byte, n)
+	err := c.src.read(c.src.head, 0)
+	if err == nil {
+		err = c.unseal()
+	}
 	if err == nil {
 		c.db, err = cdb.New(&c.src, nil)
 	}
 	if err != nil {
-		c.Close()
 		return nil, err
 	}
 	return c, nil
@@ -89,41 +114,21 @@ func (c *CDB) Get(key []byte) ([]byte, bool, error) {
 }
 
 // Close closes the file.
-func (c *CDB) Close() { syscall.Close(c.src.fd) }
+func (c *CDB) Close() {
+	if r, ok := c.src.r.(io.Closer); ok {
+		r.Close()
+	}
+}
 
 // source is the file as the cdb library reads it. The library believes what it
 // reads: a length of 4 GB would be allocated, and two lengths whose sum wraps
 // around would panic. So each read is judged here by its place and size.
 type source struct {
-	fd     int
+	r      io.ReaderAt
 	size   int64
 	head   []byte // the first bytes of the file, or all
 	tables int64  // where the hash tables begin
 	body   int64  // where the record begins whose header was read last; else 0
-}
-
-func (s *source) open(name string) error {
-	fd, err := again(func() (int, error) {
-		return syscall.Open(name, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
-	})
-	if err != nil {
-		return err
-	}
-	s.fd = fd
-	var st syscall.Stat_t
-	if err = syscall.Fstat(fd, &st); err == nil {
-		s.size = st.Size
-		n := s.size
-		if n > wholly {
-			n = head
-		}
-		s.head = make([]byte, n)
-		err = s.read(s.head, 0)
-	}
-	if err != nil {
-		syscall.Close(fd)
-	}
-	return err
 }
 
 // ReadAt implements io.ReaderAt for package cdb.
@@ -183,19 +188,34 @@ func (s *source) checkIndex(p []byte) error {
 	return nil
 }
 
+// read fills p; a file that has become shorter is damaged.
 func (s *source) read(p []byte, off int64) error {
-	for len(p) > 0 {
-		n, err := again(func() (int, error) { return syscall.Pread(s.fd, p, off) })
+	_, err := s.r.ReadAt(p, off)
+	if err == io.EOF {
+		err = ErrDamaged
+	}
+	return err
+}
+
+// descriptor is an open file as an io.ReaderAt, without what an *os.File costs.
+type descriptor int
+
+func (d descriptor) ReadAt(p []byte, off int64) (int, error) {
+	done := 0
+	for done < len(p) {
+		n, err := again(func() (int, error) { return syscall.Pread(int(d), p[done:], off+int64(done)) })
 		if err != nil {
-			return err
+			return done, err
 		}
 		if n == 0 {
-			return ErrDamaged
+			return done, io.EOF
 		}
-		p, off = p[n:], off+int64(n)
+		done += n
 	}
-	return nil
+	return done, nil
 }
+
+func (d descriptor) Close() error { return syscall.Close(int(d)) }
 
 // again repeats a system call that a signal interrupted.
 func again(call func() (int, error)) (int, error) {
