@@ -50,7 +50,8 @@
 //	!halfclose           the server sends FIN and goes on reading
 //	!reset               the server resets the connection
 //	!stall               the server says nothing more, and the client must not either, except QUIT
-//	!sink                the server says nothing more and reads whatever comes
+//	!sink                the server says nothing more and reads whatever comes; the client need
+//	                     not have heard what was said before
 //	!deaf                the server says nothing more and does not read
 //	!wait 30s            the server takes its time
 //	!drip 30s            every byte from here on takes that time

@@ -24,15 +24,21 @@ func Arrivals() []Arrival { return []Arrival{Whole, Bytes, Random} }
 // Link makes the two ends of an in-memory connection count what is under way
 // from client to server, and the client read as arrival says.
 func Link(client, server net.Conn, arrival Arrival, seed uint64) (net.Conn, net.Conn) {
-	under := new(atomic.Int64)
-	c := &clientEnd{Conn: client, under: under, arrival: arrival, rand: rand.New(rand.NewPCG(seed, 1))}
-	return c, &serverEnd{Conn: server, under: under}
+	l := new(line)
+	c := &clientEnd{Conn: client, line: l, arrival: arrival, rand: rand.New(rand.NewPCG(seed, 1))}
+	return c, &serverEnd{Conn: server, line: l}
+}
+
+// line is what both ends know of a connection.
+type line struct {
+	under  atomic.Int64 // bytes sent by the client and not read by the server
+	closed atomic.Bool  // by the client
 }
 
 // clientEnd reads piecemeal. Its one reader owns rand.
 type clientEnd struct {
 	net.Conn
-	under   *atomic.Int64
+	*line
 	arrival Arrival
 	rand    *rand.Rand
 }
@@ -55,9 +61,14 @@ func (c *clientEnd) Write(b []byte) (int, error) {
 	return n, err
 }
 
+func (c *clientEnd) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
+}
+
 type serverEnd struct {
 	net.Conn
-	under *atomic.Int64
+	*line
 }
 
 func (s *serverEnd) Read(b []byte) (int, error) {

@@ -28,6 +28,7 @@ type player struct {
 	step  Step
 	heard bool // anything from the client
 	may   bool // QUIT may come before the next reply: content is behind us
+	flood bool // more content may come at any time
 }
 
 // play plays steps to the end and closes the connection.
@@ -36,8 +37,10 @@ func (p *player) play(steps []Step) {
 	for _, st := range steps {
 		p.step = st
 		if !strings.HasPrefix(st.verb, "<") {
-			if err := p.flush(); err != nil {
-				p.deviate("is gone before it heard %q", p.out)
+			if p.flush() != nil {
+				if st.verb != "!sink" { // that takes whatever comes, and goes
+					p.deviate("is gone before it heard %.60q", p.out)
+				}
 				return
 			}
 		}
@@ -46,7 +49,7 @@ func (p *player) play(steps []Step) {
 		}
 	}
 	if p.flush() != nil {
-		p.deviate("is gone before it heard %q", p.out)
+		p.deviate("is gone before it heard %.60q", p.out)
 		return
 	}
 	p.farewell()
@@ -74,7 +77,7 @@ func (p *player) one(st Step) error {
 		if n, err := io.CopyN(io.Discard, p.r, int64(st.n)); err != nil {
 			return p.deviate("stopped after %d bytes (%v)", n, err)
 		}
-		p.may = true
+		p.flood = true
 	case "!wait":
 		time.Sleep(st.d)
 	case "!drip":
@@ -98,6 +101,7 @@ func (p *player) leave(verb string) error {
 	case "!cut":
 		p.finish(true)
 	case "!reset":
+		p.world.settle() // what was said before is heard
 		Reset(p.raw)
 	case "!stall":
 		p.farewell()
@@ -214,11 +218,11 @@ func (p *player) flush() error {
 		return nil
 	}
 	p.world.settle()
-	if n := p.r.Buffered(); n > 0 || pending(p.conn) > 0 {
+	if n := p.r.Buffered(); !p.flood && (n > 0 || pending(p.conn) > 0) {
 		more, _ := p.r.Peek(max(n, 1))
 		more, _ = p.r.Peek(p.r.Buffered())
 		if len(more) > 0 && (!p.may || string(more) != "QUIT\r\n") {
-			p.deviate("said %q without waiting for %q", more, p.out)
+			p.deviate("said %q without waiting for %.60q", more, p.out)
 		}
 	}
 	p.may = false

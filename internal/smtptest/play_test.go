@@ -109,6 +109,7 @@ func playTo(script string, client []talk) []string {
 	}
 	go io.Copy(io.Discard, r)
 	c.Close()
+	w.settle()
 	return w.Finish()
 }
 
@@ -135,6 +136,7 @@ func TestForgottenConnection(t *testing.T) {
 		w := (&Dialogue{Servers: map[string]Script{"x": s}}).World()
 		w.Settle = synctest.Wait
 		a, b := net.Pipe()
+		a, b = Link(a, b, Whole, 1)
 		w.Serve("x", b, "")
 		bufio.NewReader(a).ReadString('\n')
 		if got := strings.Join(w.Finish(), ""); !strings.Contains(got, "left the connection open") {

@@ -84,20 +84,29 @@ func (w *World) closeForgotten() {
 	if w.Settle == nil {
 		return
 	}
-	w.settle()
+	w.turn <- struct{}{}
+	w.Settle()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for conn, addr := range w.live {
+		if s, ok := conn.(*serverEnd); !ok || s.closed.Load() {
+			continue
+		}
 		w.deviations = append(w.deviations, addr+": the client left the connection open")
 		conn.Close()
 	}
 }
 
+// settle waits for the client to have done what it can, unless all is over.
 func (w *World) settle() {
 	if w.Settle == nil {
 		return
 	}
-	w.turn <- struct{}{}
+	select {
+	case <-w.gone:
+		return
+	case w.turn <- struct{}{}:
+	}
 	w.Settle()
 	<-w.turn
 }
