@@ -1,7 +1,6 @@
 package smtpc
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +30,23 @@ import (
 // At its end the client may say QUIT and hang up, and nothing else.
 func serve(conn net.Conn, script string) error {
 	defer conn.Close()
-	in := bufio.NewReader(conn)
+	if err := serveUntil(conn, script); err != nil {
+		if err == errLeft {
+			return nil
+		}
+		return err
+	}
+	if rest, _ := io.ReadAll(conn); len(rest) > 0 && string(rest) != "QUIT\r\n" {
+		return fmt.Errorf("heard %.200q behind the script", rest)
+	}
+	return nil
+}
+
+// errLeft says that the script has ended the connection.
+var errLeft = errors.New("left")
+
+// serveUntil is serve without its end.
+func serveUntil(conn net.Conn, script string) error {
 	var out []byte
 	for n, line := range strings.Split(strings.TrimSpace(script), "\n") {
 		line = strings.TrimSpace(line)
@@ -56,7 +71,7 @@ func serve(conn net.Conn, script string) error {
 				want = unquoted(text)
 			}
 			got := make([]byte, len(want))
-			if k, err := io.ReadFull(in, got); string(got) != want {
+			if k, err := io.ReadFull(conn, got); string(got) != want {
 				return fmt.Errorf("line %d: heard %.200q (%v), want %.200q", n+1, got[:k], err, want)
 			}
 		case "!wait":
@@ -66,18 +81,18 @@ func serve(conn net.Conn, script string) error {
 			}
 			time.Sleep(d)
 		case "!close":
-			return nil
+			return errLeft
 		case "!reset":
 			if r, ok := conn.(interface{ Reset() error }); ok {
 				r.Reset()
 			}
-			return nil
+			return errLeft
 		case "!stall":
 			one := []byte{0}
 			for {
 				time.Sleep(time.Hour)
 				if _, err := conn.Write(one); err != nil {
-					return nil
+					return errLeft
 				}
 			}
 		default:
@@ -88,9 +103,6 @@ func serve(conn net.Conn, script string) error {
 		if _, err := conn.Write(out); err != nil {
 			return fmt.Errorf("saying %q: %w", out, err)
 		}
-	}
-	if rest, _ := io.ReadAll(in); len(rest) > 0 && string(rest) != "QUIT\r\n" {
-		return fmt.Errorf("heard %.200q behind the script", rest)
 	}
 	return nil
 }

@@ -1,0 +1,126 @@
+package smtpc
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postrider/internal/smtptest"
+)
+
+const (
+	chunking = `
+		< 220 mx
+		> EHLO me.example
+		< 250-mx
+		< 250-PIPELINING
+		< 250 CHUNKING
+		`
+	// All of a small message is one flight.
+	oneFlight = chunking + `
+		> MAIL FROM:<s@x.example>
+		> RCPT TO:<r@y.example>
+		> BDAT 27 LAST
+		>+ "Subject: x\r\n\r\nhello\r\n.dot\r\n"
+		`
+)
+
+func TestOneFlight(t *testing.T) {
+	runDeliveries(t, []delivery{
+		{name: "accepted", script: oneFlight + "< 250 ok\n< 250 ok\n< 250 queued", want: "QUIT 250 [250]"},
+		{name: "refused", script: oneFlight + "< 250 ok\n< 250 ok\n< 554 no", want: "dot 554 [250]"},
+		{name: "for now", script: oneFlight + "< 250 ok\n< 250 ok\n< 451 no", want: "dot 451 [250]"},
+		{name: "354", script: oneFlight + "< 250 ok\n< 250 ok\n< 354 go\n!close", want: "dot garbled 354 [250]"},
+		{name: "no recipient", script: oneFlight + "< 250 ok\n< 550 no\n< 503 what", want: "RCPT [550]"},
+		{name: "no recipient, and taken", script: oneFlight + "< 250 ok\n< 550 no\n< 250 thanks", want: "RCPT [550]"},
+		{name: "no sender", script: oneFlight + "< 451 no\n< 503 what\n< 503 what", want: "MAIL 451"},
+		{name: "C79 500", script: oneFlight + "< 250 ok\n< 250 ok\n< 500 what", want: "DATA BDAT not understood 500 [250]"},
+		{name: "C79 502", script: oneFlight + "< 250 ok\n< 250 ok\n< 502 what", want: "DATA BDAT not understood 502 [250]"},
+		{name: "C79 503", script: oneFlight + "< 250 ok\n< 250 ok\n< 503 what", want: "DATA BDAT not understood 503 [250]"},
+		{name: "C79 a reply to each line", script: oneFlight + "< 250 ok\n< 250 ok\n< 500 a\n< 500 b\n< 500 c\n!close", want: "DATA BDAT not understood 500 [250]"},
+		{name: "in doubt: no verdict", script: oneFlight + "< 250 ok\n< 250 ok\n!close", want: "dot dropped [250]"},
+		{name: "in doubt: silence", script: oneFlight + "< 250 ok\n< 250 ok\n!stall", want: "dot timed out [250]"},
+		{name: "in doubt: no reply to RCPT", script: oneFlight + "< 250 ok\n!close", want: "dot dropped"},
+		{name: "in doubt: no reply at all", script: oneFlight + "!close", want: "dot dropped"},
+		{name: "in doubt: no SMTP", script: oneFlight + "< 250 ok\n< what\n!close", want: "dot garbled"},
+		{name: "in doubt: MAIL nonsense", script: oneFlight + "< 354 go\n!close", want: "dot garbled 354"},
+		{name: "forbidden", params: Params{NoChunking: true}, script: chunking + group + accepted + smallWire + "< 250 queued", want: "QUIT 250 [250]"},
+		{name: "not of a stream", msg: stream(small), script: chunking + group + accepted + smallWire + "< 250 queued", want: "QUIT 250 [250]"},
+		{name: "empty", msg: file(""), want: "QUIT 250 [250]",
+			script: chunking + "> MAIL FROM:<s@x.example>\n> RCPT TO:<r@y.example>\n> BDAT 0 LAST\n< 250 ok\n< 250 ok\n< 250 queued"},
+		{name: "not without PIPELINING", want: "MAIL 550",
+			script: strings.ReplaceAll(chunking, "< 250-PIPELINING", "") + "> MAIL FROM:<s@x.example>\n< 550 no"},
+		{name: "C51 again", want: "QUIT 250 [250]", script: strings.ReplaceAll(oneFlight, "< 250 CHUNKING", "< 250-CHUNKING\n< 250 8BITMIME") +
+			"< 250 ok\n< 250 ok\n< 250 queued"},
+	})
+}
+
+// C51 with content on board: it goes along again, whole.
+func TestOneFlightTwice(t *testing.T) {
+	flight := strings.TrimPrefix(oneFlight, chunking)
+	sized := strings.ReplaceAll(oneFlight, "< 250 CHUNKING", "< 250-CHUNKING\n< 250 SIZE")
+	sized = strings.ReplaceAll(sized, "MAIL FROM:<s@x.example>", "MAIL FROM:<s@x.example> SIZE=27")
+	runDeliveries(t, []delivery{{name: "C51", want: "QUIT 250 [250]",
+		script: sized + "< 501 what\n< 503 what\n< 503 what" + flight + "< 250 ok\n< 250 ok\n< 250 queued"}})
+}
+
+// chunked is long, as it travels: so many chunks.
+const (
+	chunkCount = (12 + 20000*72 + blockSize - 1) / blockSize
+)
+
+// inChunks is the script of long's chunks from the first up to n, with a reply
+// after each of them, and then says.
+func inChunks(n int, reply, says string) string {
+	var b strings.Builder
+	b.WriteString(chunking + "> MAIL FROM:<s@x.example>\n> RCPT TO:<r@y.example>\n< 250 ok\n< 250 ok\n")
+	text := "Subject: x\n\n" + strings.Repeat(strings.Repeat("x", 71)+"\n", 20000)
+	for i := range n {
+		block := text[i*blockSize : min((i+1)*blockSize, len(text))]
+		wire := strings.ReplaceAll(block, "\n", "\r\n")
+		last := ""
+		if i == chunkCount-1 {
+			last = " LAST"
+		}
+		fmt.Fprintf(&b, "> BDAT %d%s\n>+ %q\n", len(wire), last, wire)
+		if reply != "" && i < n-1 {
+			fmt.Fprintf(&b, "< %s\n", reply)
+		}
+	}
+	return b.String() + says
+}
+
+func TestChunks(t *testing.T) {
+	runDeliveries(t, []delivery{
+		{name: "accepted", msg: long(), script: inChunks(chunkCount, "250 chunk", "< 250 queued"), want: "QUIT 250 [250]"},
+		{name: "refused", msg: long(), script: inChunks(chunkCount, "250 chunk", "< 554 no"), want: "dot 554 [250]"},
+		{name: "C79 no verdict", msg: long(), script: inChunks(chunkCount, "250 chunk", "!close"), want: "dot dropped [250]"},
+		{name: "C79 no replies", msg: long(), script: inChunks(chunkCount, "", "!stall"), want: "dot timed out [250]"},
+		{name: "C79 fewer replies", msg: long(), script: inChunks(chunkCount, "", "< 250 queued\n!stall"), want: "dot timed out [250]"},
+		{name: "C79 552 on a chunk", msg: long(), script: inChunks(3, "250 chunk", "< 552 too large\n!stall"), want: "body 552 [250]"},
+		{name: "C79 500 on a chunk", msg: long(), script: inChunks(1, "", "< 500 what\n!stall"), want: "DATA BDAT not understood 500 [250]"},
+		{name: "closed", msg: long(), script: inChunks(3, "250 chunk", "!close"), want: "body dropped [250]"},
+		{name: "deaf", msg: long(), script: inChunks(3, "250 chunk", "!stall"), want: "body timed out [250]"},
+		{name: "354 to a chunk", msg: long(), script: inChunks(2, "250 chunk", "< 354 go\n!stall"), want: "body garbled 354 [250]"},
+		{name: "no recipient, no content", msg: long(), want: "RCPT [550]",
+			script: chunking + "> MAIL FROM:<s@x.example>\n> RCPT TO:<r@y.example>\n< 250 ok\n< 550 no"},
+		{name: "too many replies", msg: long(), want: "body garbled [250]", script: strings.Replace(
+			inChunks(1, "", ""), "> BDAT", "!wait 1s\n< 250 a\n< 250 b\n> BDAT", 1)},
+	})
+}
+
+// A server that takes a while to close, and reads no more.
+func TestChunkRefusalInterruptsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mine, theirs := smtptest.Pipe(4096)
+		defer background(t, theirs, inChunks(1, "", "!wait 1s\n< 552 no\n!stall"))()
+		start := time.Now()
+		tx := deliverAs(t, net.Conn(mine), long())
+		if got, took := result(tx), time.Since(start); got != "body 552 [250]" || took != time.Second {
+			t.Errorf("got %q after %v", got, took)
+		}
+	})
+}
