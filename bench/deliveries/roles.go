@@ -1,0 +1,169 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// roleVariable tells the program, started again by itself, what to be.
+const roleVariable = "POSTRIDER_BENCH_ROLE"
+
+// Roles.
+const (
+	roleNear = "near" // the resolver, and a server without a relay before it
+	roleFar  = "far"  // the server behind the relay
+	roleLink = "link" // the relay; starts far in the namespace it was started in
+	roleCopy = "copy" // sends a file to an address, without any protocol
+)
+
+// Descriptors of link, beside 0 and 1 which it leaves to far.
+const (
+	nearTUN = 3 + iota
+	linkOrders
+	linkReports
+)
+
+// Both ends of the relayed network; each is local on its own side only.
+var (
+	nearEnd = netip.MustParsePrefix("192.0.2.1/24")
+	farEnd  = netip.MustParsePrefix("192.0.2.7/24")
+	// nearServer is where a server without relay listens: local, but no
+	// interface's address, lest the client take it for itself.
+	nearServer = netip.MustParseAddr("203.0.113.7")
+)
+
+// play is main for a role; its result is the exit status.
+func play(role string) int {
+	os.Unsetenv(roleVariable)
+	var err error
+	switch role {
+	case roleNear, roleFar:
+		err = (&host{}).obey(os.Stdin, os.Stdout)
+	case roleLink:
+		err = link()
+	case roleCopy:
+		err = copyFile(os.Args[1], os.Args[2])
+	default:
+		err = fmt.Errorf("no role %q", role)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "deliveries (%s): %v\n", role, err)
+		return 1
+	}
+	return 0
+}
+
+// again prepares this program to run in a role, to die with its parent.
+func again(role string, cloneflags uintptr) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: cloneflags, Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// link sets up the far namespace, starts the server in it, and relays. It ends
+// with its parent, or when its orders end.
+func link() error {
+	// Handing a file to a child makes it blocking; the poller needs it otherwise.
+	if err := syscall.SetNonblock(nearTUN, true); err != nil {
+		return err
+	}
+	near := os.NewFile(nearTUN, "near")
+	far, err := openTUN("far0", farEnd)
+	if err != nil {
+		return err
+	}
+	server := again(roleFar, 0)
+	server.Stdin, server.Stdout = os.Stdin, os.Stdout
+	if err := server.Start(); err != nil {
+		return err
+	}
+	os.Stdin.Close()
+	os.Stdout.Close()
+	r := &relay{seen: flights{flows: map[uint16]*flow{}}}
+	failed := make(chan error, 3)
+	go func() { failed <- r.carry(near, far, (*flights).fromClient) }()
+	go func() { failed <- r.carry(far, near, (*flights).fromServer) }()
+	go func() { failed <- r.obey(os.NewFile(linkOrders, "orders"), os.NewFile(linkReports, "reports")) }()
+	err = <-failed
+	server.Process.Kill()
+	return err
+}
+
+// linkOrder is what link is told: a new delay, or nothing; it answers with a
+// linkReport either way.
+type linkOrder struct {
+	OneWay time.Duration // negative: as it was
+}
+
+type linkReport struct{ Flights, Packets, Sessions int }
+
+func (r *relay) obey(in io.Reader, out io.Writer) error {
+	return serve(in, out, func(o linkOrder) (linkReport, error) {
+		if o.OneWay >= 0 {
+			r.oneWay.Store(int64(o.OneWay))
+		}
+		f := r.take()
+		return linkReport{f.Count, f.Packets, f.Sessions}, nil
+	})
+}
+
+// answered is a reply as it goes over the pipe.
+type answered[R any] struct {
+	Reply R
+	Err   string
+}
+
+// serve answers orders one after another until in ends.
+func serve[O, R any](in io.Reader, out io.Writer, do func(O) (R, error)) error {
+	dec, enc := json.NewDecoder(in), json.NewEncoder(out)
+	for {
+		var o O
+		if err := dec.Decode(&o); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		r, err := do(o)
+		a := answered[R]{Reply: r}
+		if err != nil {
+			a.Err = err.Error()
+		}
+		if err := enc.Encode(a); err != nil {
+			return err
+		}
+	}
+}
+
+// line is the other end of serve.
+type line[O, R any] struct {
+	out io.WriteCloser
+	dec *json.Decoder
+}
+
+func newLine[O, R any](out io.WriteCloser, in io.Reader) *line[O, R] {
+	return &line[O, R]{out, json.NewDecoder(in)}
+}
+
+// ask sends an order and waits for what comes back.
+func (l *line[O, R]) ask(o O) (R, error) {
+	var a answered[R]
+	if err := json.NewEncoder(l.out).Encode(o); err != nil {
+		return a.Reply, err
+	}
+	if err := l.dec.Decode(&a); err != nil {
+		return a.Reply, err
+	}
+	if a.Err != "" {
+		return a.Reply, errors.New(a.Err)
+	}
+	return a.Reply, nil
+}
