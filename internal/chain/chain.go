@@ -122,15 +122,15 @@ func (c *Chain) arguments(h *remote.Handover) []string {
 	if h.QMTP {
 		args = append(args, "-q")
 	}
-	args = append(args, "--", peer(h.Conn), h.Envelope.Sender)
+	args = append(args, "--", host(h.Conn), h.Envelope.Sender)
 	return append(args, h.Envelope.Rcpts...)
 }
 
-// peer is for who looks at ps(1).
-func peer(conn net.Conn) string {
+// host is for who looks at ps(1).
+func host(conn net.Conn) string {
 	if a := conn.RemoteAddr(); a != nil {
-		if host, _, err := net.SplitHostPort(a.String()); err == nil {
-			return host
+		if h, _, err := net.SplitHostPort(a.String()); err == nil {
+			return h
 		}
 	}
 	return "peer"

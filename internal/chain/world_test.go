@@ -1,0 +1,267 @@
+package chain
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"postrider/internal/smtp"
+	"postrider/internal/smtptest"
+	"postrider/remote"
+	"postrider/smtpc"
+	"postrider/tlspolicy"
+)
+
+// bin is where TestMain has built the helpers.
+var bin string
+
+func TestMain(m *testing.M) {
+	if os.Args[0] == "ucspi-tlsc" {
+		spy()
+	}
+	if argv := os.Getenv("CHAIN_TEST_DELIVER"); argv != "" {
+		deliverAsChild(argv)
+		os.Exit(0)
+	}
+	// Whatever our helpers leave behind becomes our child: see noProcesses.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		panic(err)
+	}
+	dir, err := os.MkdirTemp("", "chain")
+	if err != nil {
+		panic(err)
+	}
+	build := exec.Command("go", "build", "-o", dir, "postrider/cmd/ucspi-tlsc", "postrider/cmd/qmail-remote-io")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		panic(err)
+	}
+	bin = dir
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// noProcesses waits until every process that was started below us has ended. A
+// helper that lives on makes it wait for ever, and the test fails by its time limit.
+func noProcesses(t *testing.T) {
+	t.Helper()
+	for {
+		_, err := syscall.Wait4(-1, nil, 0, nil)
+		switch err {
+		case syscall.ECHILD:
+			return
+		case nil, syscall.EINTR:
+		default:
+			t.Fatal(err)
+		}
+	}
+}
+
+// peer is the server's end of one conversation. Its methods end the server's
+// goroutine with the connection closed when the client does not do its part.
+type peer struct {
+	net.Conn // raw or TLS
+	raw      net.Conn
+	r        *bufio.Reader
+	t        *testing.T
+}
+
+type hungUp struct{}
+
+// server answers one connection by script and returns our end of it.
+func server(t *testing.T, script func(p *peer)) net.Conn {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		raw, err := l.Accept()
+		l.Close()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer raw.Close()
+		defer func() {
+			if r := recover(); r != nil && r != (hungUp{}) {
+				panic(r)
+			}
+		}()
+		script(&peer{Conn: raw, raw: raw, r: bufio.NewReader(raw), t: t})
+	}()
+	t.Cleanup(func() { <-done })
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func (p *peer) secure(name string) {
+	conn := tls.Server(p.raw, &tls.Config{Certificates: []tls.Certificate{smtptest.Certificate(name)}})
+	if conn.Handshake() != nil {
+		panic(hungUp{})
+	}
+	p.Conn, p.r = conn, bufio.NewReader(conn)
+}
+
+func (p *peer) say(lines ...string) {
+	if _, err := p.Write([]byte(strings.Join(lines, "\r\n") + "\r\n")); err != nil {
+		panic(hungUp{})
+	}
+}
+
+func (p *peer) line() string {
+	s, err := p.r.ReadString('\n')
+	if err != nil {
+		panic(hungUp{})
+	}
+	return strings.TrimSuffix(s, "\r\n")
+}
+
+func (p *peer) hear(verb string) string {
+	line := p.line()
+	if !strings.HasPrefix(line, verb) {
+		p.t.Errorf("server heard %q, wants %s", line, verb)
+		panic(hungUp{})
+	}
+	return line
+}
+
+// upTo carries the conversation on up to the client's command verb, which is
+// heard and not answered; "" is to the end.
+func (p *peer) upTo(verb string) {
+	for _, step := range []struct{ hear, say string }{
+		{"EHLO", "250-mx.example\r\n250-PIPELINING\r\n250 8BITMIME"},
+		{"MAIL", "250 ok"}, {"RCPT", "250 ok"}, {"DATA", "354 go"}, {".", "250 taken"}, {"QUIT", "221 bye"},
+	} {
+		if step.hear == "." {
+			p.body()
+		} else {
+			p.hear(step.hear)
+		}
+		if step.hear == verb {
+			return
+		}
+		p.say(step.say)
+	}
+}
+
+func (p *peer) body() string {
+	var b strings.Builder
+	for {
+		line := p.line()
+		if line == "." {
+			return b.String()
+		}
+		b.WriteString(line + "\n")
+	}
+}
+
+// rest hears until the client is gone, and returns what it said.
+func (p *peer) rest() string {
+	var b bytes.Buffer
+	b.ReadFrom(p.r)
+	return b.String()
+}
+
+const text = "Subject: x\n\nhello\n.\n"
+
+// handover is a delivery of content over conn, with a policy that anybody's
+// certificate satisfies.
+func handover(t *testing.T, conn net.Conn, content string) (*Chain, remote.Handover) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "message")
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	m, err := smtp.OpenMessage(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Chain{Dir: bin, Message: int(f.Fd())}, remote.Handover{
+		Conn:     conn,
+		Policy:   tlspolicy.Policy{Mode: tlspolicy.Opportunistic, ServerName: "mx.example"},
+		Params:   smtpc.Params{Helo: "client.example", Timeout: 20 * time.Second},
+		Envelope: smtp.Envelope{Sender: "me@client.example", Rcpts: []string{"you@mx.example"}},
+		Message:  m,
+	}
+}
+
+func anchors(t *testing.T) string {
+	name := filepath.Join(t.TempDir(), "anchors.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: smtptest.Authority()})
+	if err := os.WriteFile(name, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// helper returns the process id of a program below us, by its name.
+func helper(t *testing.T, name string) int {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range stats {
+		b, err := os.ReadFile(s)
+		if err != nil {
+			continue
+		}
+		var pid, ppid, pgrp int
+		var comm, state string
+		fmt.Sscanf(string(b), "%d %s %s %d %d", &pid, &comm, &state, &ppid, &pgrp)
+		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		if exe == filepath.Join(bin, name) {
+			return pid
+		}
+	}
+	t.Errorf("no process %s", name)
+	return 0
+}
+
+// deliverAsChild is what this test program does when it stands for
+// qmail-remote: argv is the server's address and a message file.
+func deliverAsChild(argv string) {
+	addr, dir, _ := strings.Cut(argv, " ")
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		panic(err)
+	}
+	m, err := smtp.OpenMessage(os.Stdin)
+	if err != nil {
+		panic(err)
+	}
+	tx := (&Chain{Dir: dir}).Converse(context.Background(), remote.Handover{
+		Conn:     conn,
+		Policy:   tlspolicy.Policy{Mode: tlspolicy.Opportunistic},
+		Params:   smtpc.Params{Helo: "client.example", Timeout: 20 * time.Second},
+		Envelope: smtp.Envelope{Sender: "me@client.example", Rcpts: []string{"you@mx.example"}},
+		Message:  m,
+	})
+	fmt.Println(tx.Stage, tx.Fault, tx.Detail)
+}
