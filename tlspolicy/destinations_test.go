@@ -71,6 +71,7 @@ func TestLookupNames(t *testing.T) {
 		{"of that sender, no port", "-example.net:|||here.example", Destination{Domain: "example.net", Sender: "a@here.example"}, true},
 		{"of another sender", "-example.net:||;25|here.example", Destination{Domain: "example.net", Sender: "a@there.example"}, false},
 		{"of the empty sender", "-example.net:||;25|here.example", Destination{Domain: "example.net"}, false},
+		{"longer than a name", "~.a:", Destination{Domain: strings.Repeat("x.", 1<<20) + "a"}, false},
 		{"nothing known", "-example.net:", Destination{}, false},
 	} {
 		r := New(Config{Destinations: []string{tt.line}})

@@ -10,6 +10,9 @@ import (
 	"unicode/utf16"
 )
 
+// maxNameDER is the longest name that is hashed; appendDER writes no longer ones.
+const maxNameDER = 1 << 14
+
 // nameHash is what "openssl x509 -subject_hash" prints of a name, DER, and what
 // files are called in a hashed directory: the first four bytes, as a little-
 // endian number, of the SHA-1 of the name's canonical form; "" if it is no name.
@@ -18,7 +21,7 @@ import (
 // trimmed and single, and no SEQUENCE around the whole.
 func nameHash(name []byte) string {
 	var outer asn1.RawValue
-	if _, err := asn1.Unmarshal(name, &outer); err != nil {
+	if _, err := asn1.Unmarshal(name, &outer); err != nil || len(name) > maxNameDER {
 		return ""
 	}
 	var canonical []byte

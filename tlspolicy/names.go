@@ -83,10 +83,14 @@ func isHostName(s string) bool {
 	return true
 }
 
+// maxName is longer than any domain name (RFC 1035 §2.3.4). What is longer comes
+// from somebody who wants to see how long we take for it.
+const maxName = 255
+
 // suffixes calls try with name, then with each of its suffixes that begin with
 // a dot, until try says yes. An address has no suffixes.
 func suffixes(name string, try func(string) bool) bool {
-	if name == "" {
+	if name == "" || len(name) > maxName {
 		return false
 	}
 	if try(name) {
