@@ -1,6 +1,7 @@
 package tlspolicy
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -129,6 +130,27 @@ func TestDestinationFields(t *testing.T) {
 			t.Errorf("%q: %v %v", tt.line, err, r.Complaints())
 		}
 		wantPolicy(t, tt.line, p, tt.want)
+	}
+}
+
+// TestManualExample is the example of tlsdestinations(5).
+func TestManualExample(t *testing.T) {
+	page, err := os.ReadFile("../man/tlsdestinations.5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), ".Sh EXAMPLES\n.Bd -literal\n")
+	example, _, _ = strings.Cut(example, ".Ed\n")
+	r := New(Config{Anchors: "/a", Destinations: strings.Split(strings.TrimSpace(example), "\n")})
+	if c := r.Complaints(); len(c) > 0 || len(r.destinations) != 9 {
+		t.Errorf("%d keys, complaints %q", len(r.destinations), c)
+	}
+	for domain, mode := range map[string]Mode{"partner.example": Encrypt, "a.bank.example": Verify, "archive.example": Verify,
+		"pinned.example": Fingerprint, "old.example": Verify, "broken.example": None, "x.broken.example": None, "law.example": Encrypt,
+		"bank.example": Opportunistic, "a.law.example": Opportunistic} {
+		if p, err := r.Decide(Destination{Domain: domain, Sender: "joe@office.example"}); err != nil || p.Mode != mode {
+			t.Errorf("%s: %v, %v", domain, p.Mode, err)
+		}
 	}
 }
 
