@@ -10,14 +10,20 @@ PROGRAMS = qmail-remote qmail-remote-io ucspi-tlsc qmail-tcpto qmail-tcpok
 LINKS    = qmail-smtpc
 
 LDFLAGS = -s -w -X postrider/internal/home.Default=$(QMAIL)
-BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags
+
+# Programs that report to qmail begin before the Go runtime does, where there
+# are instructions for it: see internal/entry.
+PLATFORM := $(shell $(GO) env GOOS GOARCH | tr '\n' ' ')
+ENTRY    := $(if $(findstring linux amd64,$(PLATFORM))$(findstring linux arm64,$(PLATFORM)),-E postrider_start)
+bin/qmail-remote bin/qmail-remote-io: LDFLAGS += $(ENTRY)
 
 all: $(PROGRAMS:%=bin/%) bin/qmail-smtpc
 
 .PHONY: all $(PROGRAMS:%=bin/%) bin/qmail-smtpc demo test check bench fuzz check-limits install uninstall clean
 
 $(PROGRAMS:%=bin/%):
-	$(BUILD) -o $@ ./cmd/$(notdir $@)
+	$(BUILD) '$(LDFLAGS)' -o $@ ./cmd/$(notdir $@)
 
 bin/qmail-smtpc: bin/qmail-remote-io
 	ln -f bin/qmail-remote-io $@

@@ -14,6 +14,7 @@ import (
 
 	"postrider/internal/chain"
 	"postrider/internal/control"
+	_ "postrider/internal/entry"
 	"postrider/internal/home"
 	"postrider/internal/report"
 	"postrider/remote"
@@ -29,7 +30,7 @@ func wire(bin string) (*remote.Engine, report.Outcome) {
 	if s, err := os.Stat(dir); err != nil || !s.IsDir() {
 		return nil, report.Outcome{Cause: report.NoHome}
 	}
-	s, err := control.Load(os.DirFS(dir), dir)
+	s, err := control.Load(control.Dir(dir), dir)
 	if err != nil {
 		return nil, report.Outcome{Cause: report.UnreadableControl, Detail: detail(err)}
 	}

@@ -1,0 +1,3 @@
+package main
+
+import _ "postrider/internal/entry" // the first instructions, see there

@@ -1,0 +1,21 @@
+// Package entry holds the first instructions of qmail-remote and its helpers,
+// which run before the Go runtime does.
+//
+// Why there are any: when the runtime cannot start, because of a low ulimit,
+// say, it exits with status 2, and qmail-rspawn takes that for a permanent
+// failure and bounces the mail. The same is true of a crash in an init function,
+// before main can ask for death by signal. So the program begins at
+// postrider_start, which
+//
+//   - tries to reserve as much address space and data as the runtime will want,
+//     and if that fails reports "ZOut of memory. (#4.3.0)" and exits 0;
+//   - puts GOTRACEBACK=crash into the environment, so that from the runtime's
+//     first steps on every crash is a death by signal, which is deferred;
+//   - puts GOMAXPROCS=1 there, before the runtime starts threads for processors
+//     that one delivery does not need (a quarter of its whole cost);
+//   - goes on to the runtime's own entry point.
+//
+// It is in force when the linker is told -E postrider_start, as the Makefile
+// does on linux/amd64 and linux/arm64; a plain `go build` is a program without
+// it. The package is empty on other systems.
+package entry
