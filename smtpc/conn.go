@@ -69,7 +69,7 @@ func (c *Conn) Release() net.Conn {
 }
 
 // Quit says QUIT if the conversation is in step, waits for no answer, and
-// closes: the verdict is in, and an answer could change nothing (C77).
+// closes: the verdict is in, and an answer could change nothing.
 func (c *Conn) Quit() {
 	if !c.over && c.owed == 0 && c.werr == nil {
 		c.nc.SetWriteDeadline(time.Now().Add(min(c.p.Timeout, grace)))

@@ -221,3 +221,51 @@ func TestSecured(t *testing.T) {
 		}
 	})
 }
+
+// A conversation that is over says so, at every door, and touches nothing.
+func TestOver(t *testing.T) {
+	mine, _ := smtptest.Pipe(4096)
+	c := New(mine, Params{Helo: "me.example"})
+	ctx := context.Background()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{c.Greet(ctx), "greeting dropped"},
+		{c.Hello(ctx), "EHLO dropped"},
+		{c.RequestTLS(ctx), "TLS dropped"},
+		{c.Auth(ctx, Credentials{}), "AUTH dropped"},
+	} {
+		if got := failure(t, tt.err); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+	if got := result(c.Send(ctx, smtp.Envelope{Rcpts: []string{"r@y"}}, file(small))); got != "MAIL dropped" {
+		t.Errorf("got %q", got)
+	}
+	c.Quit()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if c.Release(); c.Close() != nil {
+		t.Error("a released connection was closed")
+	}
+}
+
+// A listener that is left waiting ends with its connection: Close waits for it.
+func TestCloseInTheMiddle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mine, theirs := smtptest.Pipe(4096)
+		defer theirs.Close()
+		c := New(mine, Params{Helo: "me.example"})
+		c.listen(flight{replies: 1})
+		synctest.Wait()
+		c.Close()
+		if h := <-c.ears; h.err == nil {
+			t.Error("heard something")
+		}
+	})
+}
