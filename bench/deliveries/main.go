@@ -1,7 +1,7 @@
 // Deliveries measures whole deliveries: one process of qmail-remote for each,
 // as qmail-rspawn starts them, to a server that takes everything.
 //
-//	go run ./bench/deliveries [-unit PROGRAM] [-vs PROGRAM,…] [flags]
+//	go run ./bench/deliveries [-unit PROGRAM] [-also BUILD,…] [-vs PROGRAM,…] [flags]
 //
 // It makes a network of its own, which needs root or user namespaces: the
 // programs under test, and their resolver, in one namespace; the server in
@@ -28,16 +28,17 @@ import (
 
 // options are the flags.
 type options struct {
-	unit, vs, vsHome string
-	modes, rtts      string
-	inFlight         string
-	rounds           int
-	round            time.Duration
-	size             int
-	dns              time.Duration
-	mx               int
-	big              int
-	baseline         string
+	unit, also  string
+	vs, vsHome  string
+	modes, rtts string
+	inFlight    string
+	rounds      int
+	round       time.Duration
+	size        int
+	dns         time.Duration
+	mx          int
+	big         int
+	baseline    string
 }
 
 func parse(args []string) (options, error) {
@@ -48,7 +49,8 @@ func parse(args []string) (options, error) {
 		f.PrintDefaults()
 	}
 	f.StringVar(&o.unit, "unit", "bin/qmail-remote", "the `program` under test; its helpers stand beside it")
-	f.StringVar(&o.vs, "vs", "", "other qmail-remote `programs` to compare with, with commas between; they run in clear only")
+	f.StringVar(&o.also, "also", "", "other `builds` of it, with commas between; each may have settings before it: \"GOGC=off bin/qmail-remote\"")
+	f.StringVar(&o.vs, "vs", "", "`programs` of other projects to compare with, with commas between; they run in clear only")
 	f.StringVar(&o.vsHome, "vshome", "/var/qmail", "the `directory` that those have compiled in; the bench's own home is mounted there, for them alone")
 	f.StringVar(&o.modes, "mode", "clear,tls,dane", "clear, tls and dane, each maybe with +chunking or +lockstep after it")
 	f.StringVar(&o.rtts, "rtt", "0,40ms", "round-trip times; 0 is loopback without a relay, and DNS at once")

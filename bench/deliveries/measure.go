@@ -54,7 +54,8 @@ func (r *rig) measure(b *board, c testCase) error {
 // idler is a program that is run to do nothing, and what its runs cost.
 type idler struct {
 	name      string
-	cmd       []string
+	path      string
+	env       []string
 	cpu, wall []float64 // milliseconds, a round each
 }
 
@@ -72,10 +73,10 @@ func (r *rig) doNothing(b *board, o options) error {
 		if err := build.Run(); err != nil {
 			return fmt.Errorf("build %s: %w", name, err)
 		}
-		idlers = append(idlers, &idler{name: "Go, " + name, cmd: []string{path}})
+		idlers = append(idlers, &idler{name: "Go, " + name, path: path})
 	}
 	for _, p := range r.programs {
-		idlers = append(idlers, &idler{name: p.name + ", no arguments", cmd: []string{p.path}})
+		idlers = append(idlers, &idler{name: p.name + ", no arguments", path: p.path, env: p.settings})
 	}
 	const runs = 100
 	for i := range o.rounds {
@@ -93,8 +94,8 @@ func (r *rig) doNothing(b *board, o options) error {
 func (d *idler) round(runs int) error {
 	before, begin := cpuOfChildren(), time.Now()
 	for range runs {
-		cmd := exec.Command(d.cmd[0], d.cmd[1:]...)
-		cmd.Env = []string{"PATH=/bin:/usr/bin"}
+		cmd := exec.Command(d.path)
+		cmd.Env = append([]string{"PATH=/bin:/usr/bin"}, d.env...)
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s: %w", d.name, err)
 		}

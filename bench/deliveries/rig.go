@@ -40,7 +40,8 @@ type rig struct {
 // program is one that is measured.
 type program struct {
 	name, path string
-	other      bool // not ours: clear only, and its home is compiled in
+	settings   []string // for its environment, besides the rig's
+	other      bool     // not ours: clear only, and its home is compiled in
 }
 
 // newRig moves the process into a network of its own, if it can, and starts the
@@ -70,30 +71,46 @@ func newRig(o options) (*rig, error) {
 
 // find makes the programs' paths absolute and looks whether they can be run.
 func (r *rig) find() error {
-	add := func(path string, other bool) error {
-		path, err := exec.LookPath(path)
-		if err != nil {
-			return err
-		}
-		if path, err = filepath.Abs(path); err != nil {
-			return err
-		}
-		name := "ours"
-		if other {
-			name = strings.TrimPrefix(path, "/")
-			name = "vs" + strconv.Itoa(len(r.programs)) + " " + filepath.Base(filepath.Dir(path))
-		}
-		r.programs = append(r.programs, program{name, path, other})
-		return nil
-	}
-	if err := add(r.o.unit, false); err != nil {
+	if err := r.add("ours", r.o.unit); err != nil {
 		return err
 	}
-	for _, p := range strings.FieldsFunc(r.o.vs, func(c rune) bool { return c == ',' }) {
-		if err := add(p, true); err != nil {
+	for _, s := range fields(r.o.also) {
+		if err := r.add("ours", s); err != nil {
 			return err
 		}
 	}
+	for _, s := range fields(r.o.vs) {
+		if err := r.add("vs", s); err != nil {
+			return err
+		}
+		r.programs[len(r.programs)-1].other = true
+	}
+	return nil
+}
+
+func fields(s string) []string {
+	return strings.FieldsFunc(s, func(c rune) bool { return c == ',' })
+}
+
+// add takes one program, a path with settings for its environment before it.
+func (r *rig) add(name, s string) error {
+	words := strings.Fields(s)
+	if len(words) == 0 {
+		return errors.New("a program has no path")
+	}
+	path, err := exec.LookPath(words[len(words)-1])
+	if err != nil {
+		return err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	settings := words[:len(words)-1]
+	if n := len(r.programs); n > 0 {
+		name += strconv.Itoa(n)
+	}
+	name = strings.Join(append([]string{name}, settings...), " ")
+	r.programs = append(r.programs, program{name: name, path: path, settings: settings})
 	return nil
 }
 
@@ -334,11 +351,7 @@ func (r *rig) environment(p program) []string {
 	if !r.private {
 		env = append(env, "DNSCACHEIP="+os.Getenv("DNSCACHEIP"))
 	}
-	for _, v := range []string{"GODEBUG", "GOMAXPROCS", "GOGC", "GOMEMLIMIT"} {
-		if s, ok := os.LookupEnv(v); ok {
-			env = append(env, v+"="+s)
-		}
-	}
+	env = append(env, p.settings...)
 	return env
 }
 
