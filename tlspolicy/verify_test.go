@@ -232,7 +232,7 @@ func TestFingerprint(t *testing.T) {
 		_, info, err := handshake(t, Policy{Mode: Fingerprint, Digest: tt.digest}, &tls.Config{Certificates: []tls.Certificate{id.tls(0)}})
 		if tt.want != "" {
 			wantFailure(t, string(tt.want), err, tt.want)
-		} else if err != nil || info.Verified != "fingerprint" {
+		} else if err != nil || info.Verified != "pkix" {
 			t.Errorf("%d bytes: %v, verified %q", len(tt.digest), err, info.Verified)
 		}
 	}
