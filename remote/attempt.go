@@ -47,7 +47,7 @@ func brokeTLS(t *smtp.Transaction) bool {
 	case smtp.AtTLS:
 		return t.Fault != smtp.TLSLocal
 	case smtp.AtGreeting, smtp.AtEHLO:
-		return t.TLS.Version != "" && t.Fault != smtp.NoFault
+		return t.TLS.Version != "" && t.Fault == smtp.Dropped
 	}
 	return false
 }
@@ -148,7 +148,9 @@ type InProcess struct{}
 // Converse implements Converser.
 func (InProcess) Converse(ctx context.Context, h Handover) smtp.Transaction {
 	defer h.Conn.Close()
-	secured, info, err := h.Policy.Secure(ctx, h.Conn)
+	patience, stop := context.WithTimeout(ctx, h.Params.Timeout)
+	defer stop()
+	secured, info, err := h.Policy.Secure(patience, h.Conn)
 	if err != nil {
 		fault := smtp.TLSFailed
 		if e := new(tlspolicy.Error); errors.As(err, &e) && e.What == tlspolicy.Local {
