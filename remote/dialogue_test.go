@@ -150,7 +150,7 @@ func converse(t *testing.T, d *smtptest.Dialogue, arrival smtptest.Arrival) (got
 		}
 		wrong = append(w.Finish(), d.Leftovers(home)...)
 	})
-	return got, wrong
+	return bytes.ReplaceAll(got, []byte(home), []byte("{home}")), wrong
 }
 
 type dialFunc func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
@@ -164,7 +164,7 @@ func dialer(d *smtptest.Dialogue, w *smtptest.World, arrival smtptest.Arrival) d
 		case ok && s.Blackhole:
 			<-ctx.Done()
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
-		case ok && s.Refuse:
+		case w.Refuses(addr):
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 		}
 		seed := fnv.New64()

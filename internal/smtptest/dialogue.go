@@ -164,7 +164,7 @@ func (d *Dialogue) slow() bool {
 	for _, s := range d.Servers {
 		for _, c := range s.Conns {
 			for _, st := range c {
-				if st.verb == "!wait" || st.verb == "!drip" {
+				if st.verb == "!wait" || st.verb == "!drip" || st.verb == "!refuse" {
 					return true
 				}
 			}

@@ -28,6 +28,8 @@ example.net. MX 10 mx.example.net.
 > QUIT
 == next connection ==
 !refuse
+-- [2001:db8::7]:25 --
+!refuse
 -- report --
 r\0
 Kx\\\x7f\n\0
@@ -50,8 +52,15 @@ func TestParseDialogue(t *testing.T) {
 	if want := "a\r\nb\xffb\xff\r\n.\r\n"; string(d.Content()) != want {
 		t.Errorf("content is %q, want %q", d.Content(), want)
 	}
-	if s := d.Servers["192.0.2.7:25"]; len(s.Conns) != 2 || len(s.Conns[0]) != 5 || !s.Refuse {
+	if s := d.Servers["192.0.2.7:25"]; len(s.Conns) != 2 || len(s.Conns[0]) != 5 || s.Refuse {
 		t.Errorf("script is %+v", s)
+	}
+	w := d.World()
+	w.next["192.0.2.7:25"] = 1
+	for addr, want := range map[string]bool{"192.0.2.7:25": true, "[2001:db8::7]:25": true, "192.0.2.8:25": false} {
+		if got := w.Refuses(addr); got != want {
+			t.Errorf("%s refuses: %t", addr, got)
+		}
 	}
 }
 
@@ -85,14 +94,16 @@ func TestParseDialogueRefuses(t *testing.T) {
 }
 
 func TestRuns(t *testing.T) {
+	once := strings.Replace(small, "== next connection ==\n!refuse\n", "", 1)
 	for _, c := range []struct{ modes, runs, not string }{
 		{"", "whole bytes random clear tls engine process", ""},
 		{"-- modes --\nwhole engine # because\n", "whole clear tls engine", "bytes random process"},
 		{"-- modes --\nclear\n", "whole clear process", "tls"},
+		{"-- 192.0.2.1:25 --\n< x\n== next connection ==\n!refuse\n", "engine", "process"},
 		{"-- within --\n9s\n", "whole engine tls", "process"},
 		{"-- 192.0.2.1:25 --\n!wait 1s\n", "engine", "process"},
 	} {
-		d, err := ParseDialogue([]byte(small + c.modes))
+		d, err := ParseDialogue([]byte(once + c.modes))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,8 @@
 //	-- 192.0.2.7:25 --     the script of the server at that address
 //	-- wire --             content exactly as it must cross the wire, dot-stuffing included (else: derived from message)
 //	-- after/NAME --       what must have become of a file
-//	-- report --           what qmail-remote must print; \n \0 \r \\ \xHH stand for bytes, line ends of the file for nothing
+//	-- report --           what qmail-remote must print; \n \0 \r \\ \xHH stand for bytes, {home} for
+//	                       the home directory, line ends of the file for nothing
 //	-- report.tls --       the same under TLS, where it is not simply report with K's TLS line
 //	-- modes --            where the file runs, if not everywhere: words from the list below, and a "#" comment that says why
 //	-- within --           the longest that the delivery may take, as "90s"; checked where time is simulated
@@ -44,7 +45,7 @@
 //	>bytes 1000          the client sends so many bytes, whatever they are
 //	!tls NAME [max=1.1] [min=1.3] [sni=NAME] [client=NAME]
 //	                     TLS begins here, with that certificate; client= is the one that we must be shown
-//	!from 192.0.2.99     the connection comes from this address
+//	!from 192.0.2.99     the connection comes from this address; !from alone: its source was left to the kernel
 //	!close               the server closes the connection
 //	!cut                 the same, under TLS without saying so (no close_notify)
 //	!halfclose           the server sends FIN and goes on reading
@@ -65,6 +66,9 @@
 //	!blackhole           connections are never answered
 //	!optional            it is no deviation if nobody connects, or hangs up before the first <
 //
+// and a further connection may be refused by !refuse as its whole script (in the
+// engine only).
+//
 // A script that is left unread, a connection without a script, and any byte that
 // differs is a deviation.
 //
@@ -75,5 +79,6 @@
 // tls (the same with STARTTLS put into each EHLO reply and the handshake after
 // it, unless the file has TLS of its own); engine, process (remote.Engine in this
 // process with simulated time; the built program, real DNS and TCP in a network
-// namespace). Dialogues with !wait, !drip or "within" run in the engine only.
+// namespace). Dialogues with !wait, !drip, "within" or
+// a late !refuse run in the engine only.
 package smtptest

@@ -41,7 +41,7 @@ func ParseScript(text string) (Script, error) {
 		case line == "" || strings.HasPrefix(line, "#"):
 		case line == nextConnection:
 			s.Conns = append(s.Conns, nil)
-		case line == "!refuse":
+		case line == "!refuse" && last == 0:
 			s.Refuse = true
 		case line == "!blackhole":
 			s.Blackhole = true
@@ -71,7 +71,7 @@ func parseStep(line string) (st Step, err error) {
 		st.data, err = unquote(arg)
 	case ">~":
 		_, err = regexp.Compile(arg)
-	case ">data", "!close", "!cut", "!halfclose", "!reset", "!stall", "!sink", "!deaf":
+	case ">data", "!refuse", "!close", "!cut", "!halfclose", "!reset", "!stall", "!sink", "!deaf":
 		if arg != "" {
 			err = fmt.Errorf("%s takes nothing", verb)
 		}
@@ -80,7 +80,9 @@ func parseStep(line string) (st Step, err error) {
 			err = fmt.Errorf(">bdat %s?", arg)
 		}
 	case "!from":
-		_, err = netip.ParseAddr(arg)
+		if arg != "" {
+			_, err = netip.ParseAddr(arg)
+		}
 	case ">bytes":
 		st.n, err = strconv.Atoi(arg)
 	case "!wait", "!drip":

@@ -54,6 +54,23 @@ func (w *World) Serve(addr string, conn net.Conn, from string) {
 	})
 }
 
+// Refuses reports whether the next connection to addr is to be refused, and
+// counts it if so. A dialer asks before it connects.
+func (w *World) Refuses(addr string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.d.Servers[addr]
+	if s.Refuse {
+		return true
+	}
+	n := w.next[addr]
+	if n >= len(s.Conns) || len(s.Conns[n]) == 0 || s.Conns[n][0].verb != "!refuse" {
+		return false
+	}
+	w.next[addr]++
+	return true
+}
+
 // Finish waits for all connections to end and returns what went otherwise than
 // written, sorted; nothing if all went well. The client is done by now.
 func (w *World) Finish() []string {
