@@ -3,7 +3,6 @@ package main
 import (
 	"strconv"
 	"syscall"
-	"time"
 
 	"postrider/internal/fdconn"
 )
@@ -175,10 +174,6 @@ func (p *plumbing) close() {
 	syscall.Close(p.out)
 }
 
-// farewell is how long the peer may keep the last bytes of a program that has
-// ended waiting.
-const farewell = 60 * time.Second
-
 // pump carries bytes both ways until the program has ended and what it wrote is
 // with the kernel, and returns the program's exit code.
 func (c *client) pump(s *session, p *plumbing, pid int) int {
@@ -188,32 +183,20 @@ func (c *client) pump(s *session, p *plumbing, pid int) int {
 		p.close()
 		return wait(pid)
 	}
-	sent := make(chan struct{})
-	go func() {
-		fdconn.Copy(s, prog)
-		close(sent)
-	}()
-	heard := make(chan bool, 1)
-	go func() {
-		reading, writing := fdconn.Copy(prog, s)
+	go func() { // ends with the peer, or with us: what it says then nobody hears
+		reading, _ := fdconn.Copy(prog, s)
 		if reading != nil {
 			s.raw.Close() // TLS is broken: what the program still says fails
 			if c.verbosity > 0 {
 				complain(reading.Error())
 			}
 		}
-		heard <- reading == nil && writing == nil && s.truncated()
 	}()
+	fdconn.Copy(s, prog) // ends with the program, at the latest
 	code := wait(pid)
-	s.raw.SetWriteDeadline(time.Now().Add(farewell))
-	<-sent
-	select {
-	case cut := <-heard:
-		if cut && c.strictEnd && code == 0 {
-			complain("the peer ended without close_notify")
-			code = exitTLS
-		}
-	default: // whatever the peer still says, nobody listens
+	if c.strictEnd && code == 0 && s.truncated() {
+		complain("the peer ended without close_notify")
+		code = exitTLS
 	}
 	return code
 }

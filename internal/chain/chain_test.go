@@ -24,7 +24,7 @@ var _ remote.Converser = (*Chain)(nil)
 func TestDelivers(t *testing.T) {
 	defer noProcesses(t)
 	var body, quit string
-	conn := server(t, func(p *peer) {
+	conn, wait := server(t, func(p *peer) {
 		p.secure("mx.example")
 		p.upTo("DATA")
 		p.say("354 go")
@@ -44,6 +44,7 @@ func TestDelivers(t *testing.T) {
 		t.Errorf("got %+v", tx)
 	}
 	noProcesses(t)
+	wait()
 	if body != "Subject: x\n\nhello\n..\n" || quit != "QUIT\r\n" {
 		t.Errorf("server got %q, then %q", body, quit)
 	}
@@ -52,7 +53,7 @@ func TestDelivers(t *testing.T) {
 // What the job carries arrives, and is not to be seen in ps(1).
 func TestJobTravels(t *testing.T) {
 	defer noProcesses(t)
-	conn := server(t, func(p *peer) {
+	conn, _ := server(t, func(p *peer) {
 		p.secure("mx.example")
 		p.say("220 mx.example") // implicit TLS: the greeting comes under it
 		if p.hear("HELO") != "HELO client.example" {
@@ -80,7 +81,7 @@ func TestJobTravels(t *testing.T) {
 func TestASCIIForm(t *testing.T) {
 	defer noProcesses(t)
 	var rcpt string
-	conn := server(t, func(p *peer) {
+	conn, wait := server(t, func(p *peer) {
 		p.secure("mx.example")
 		p.upTo("EHLO")
 		p.say("250 mx.example")
@@ -95,6 +96,7 @@ func TestASCIIForm(t *testing.T) {
 	h.Envelope.ASCII = &smtp.Envelope{Sender: h.Envelope.Sender, Rcpts: []string{"you@xn--bcher-kva.example"}}
 	tx := c.Converse(t.Context(), h)
 	noProcesses(t)
+	wait()
 	if rcpt != "RCPT TO:<you@xn--bcher-kva.example>" || tx.Stage != smtp.AtRcpt || len(tx.Rcpts) != 1 || tx.Rcpts[0].Code != 550 {
 		t.Errorf("server got %q; %+v", rcpt, tx)
 	}
@@ -142,7 +144,7 @@ func TestNoTLS(t *testing.T) {
 			fault:  smtp.TLSLocal, detail: "unable to run",
 		},
 	} {
-		conn := server(t, c.script)
+		conn, _ := server(t, c.script)
 		chain, h := handover(t, conn, text)
 		h.Params.Timeout = 300 * time.Millisecond
 		if c.change != nil {
@@ -195,7 +197,7 @@ func TestKilledHelpers(t *testing.T) {
 			{verb: ".", size: long, stage: smtp.AtDot, inDoubt: true},
 		} {
 			reason := victim + " killed at " + at.verb
-			conn := server(t, func(p *peer) {
+			conn, _ := server(t, func(p *peer) {
 				p.secure("mx.example")
 				if at.verb == "body" {
 					p.upTo("DATA")
@@ -230,7 +232,7 @@ func TestUncleanEnds(t *testing.T) {
 		"deaf":            func(p *peer) { p.rest(); p.rest() },
 		"alert":           func(p *peer) { p.raw.Write([]byte{21, 3, 3, 0, 2, 2, 40}); p.raw.Close() },
 	} {
-		conn := server(t, func(p *peer) {
+		conn, _ := server(t, func(p *peer) {
 			p.secure("mx.example")
 			p.upTo(".")
 			p.say("250 taken")
@@ -247,7 +249,7 @@ func TestUncleanEnds(t *testing.T) {
 // A verdict that did not come whole is none (C74).
 func TestNoVerdict(t *testing.T) {
 	for reason, said := range map[string]string{"nothing": "", "half a line": "25", "no line end": "250 ok"} {
-		conn := server(t, func(p *peer) {
+		conn, _ := server(t, func(p *peer) {
 			p.secure("mx.example")
 			p.upTo(".")
 			p.Write([]byte(said))
@@ -265,7 +267,7 @@ func TestHugeBody(t *testing.T) {
 	line := strings.Repeat("0123456789abcdef", 4)[:63] + "\n"
 	content := strings.Repeat(line, 10<<20/64)
 	var got int
-	conn := server(t, func(p *peer) {
+	conn, wait := server(t, func(p *peer) {
 		p.secure("mx.example")
 		p.upTo("EHLO")
 		p.say("250-mx.example\r\n250 PIPELINING")
@@ -294,6 +296,7 @@ func TestHugeBody(t *testing.T) {
 	tx := c.Converse(t.Context(), h)
 	t.Logf("10 MB in %v", time.Since(begin))
 	noProcesses(t)
+	wait()
 	if !tx.Accepted() || got != len(content) || len(tx.Rcpts) != 40 || len(tx.Rcpts[39].Lines) < 10 {
 		t.Errorf("%d of %d bytes: %+v", got, len(content), tx.Ending)
 	}
@@ -311,7 +314,7 @@ func TestDeadline(t *testing.T) {
 		"dot":       {verb: ".", stage: smtp.AtDot, inDoubt: true},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		conn := server(t, func(p *peer) {
+		conn, _ := server(t, func(p *peer) {
 			if c.verb == "" {
 				p.r.Peek(1)
 			} else {
@@ -337,7 +340,8 @@ func TestDeadline(t *testing.T) {
 func TestContextOver(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	c, h := handover(t, server(t, (*peer).silence), text)
+	conn, _ := server(t, (*peer).silence)
+	c, h := handover(t, conn, text)
 	if tx := c.Converse(ctx, h); tx.Stage != smtp.AtTLS || tx.Fault != smtp.TimedOut {
 		t.Errorf("%+v", tx)
 	}
@@ -395,7 +399,7 @@ func TestCost(t *testing.T) {
 	var before, after syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_CHILDREN, &before)
 	for range deliveries {
-		conn := server(t, func(p *peer) { p.secure("mx.example"); p.upTo(""); p.rest() })
+		conn, _ := server(t, func(p *peer) { p.secure("mx.example"); p.upTo(""); p.rest() })
 		c, h := handover(t, conn, text+strings.Repeat("some text in a line\n", 200))
 		if tx := c.Converse(t.Context(), h); !tx.Accepted() {
 			t.Fatalf("%+v", tx)

@@ -83,8 +83,9 @@ type peer struct {
 
 type hungUp struct{}
 
-// server answers one connection by script and returns our end of it.
-func server(t *testing.T, script func(p *peer)) net.Conn {
+// server answers one connection by script and returns our end of it, and a
+// function that waits for the script's end.
+func server(t *testing.T, script func(p *peer)) (conn net.Conn, wait func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -108,11 +109,11 @@ func server(t *testing.T, script func(p *peer)) net.Conn {
 		script(&peer{Conn: raw, raw: raw, r: bufio.NewReader(raw), t: t})
 	}()
 	t.Cleanup(func() { <-done })
-	conn, err := net.Dial("tcp", l.Addr().String())
+	conn, err = net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return conn
+	return conn, func() { <-done }
 }
 
 func (p *peer) secure(name string) {

@@ -80,7 +80,7 @@ func Wait(pid int) (int, error) {
 
 // inheritable is the number of descriptors that LetGo looks at: a UCSPI program
 // is given a few low ones.
-const inheritable = 256
+const inheritable = 64
 
 // LetGo closes our copies of all inherited descriptors but 2 and those kept, so
 // that who reads or writes their other ends sees the child's end as the end. On

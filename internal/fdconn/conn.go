@@ -38,7 +38,17 @@ func New(r, w int) (*Conn, error) {
 		rf.Close()
 		return nil, err
 	}
+	if sameSocket(rf, wf) { // as tcpclient gives it; the poller wakes us once, not twice
+		wf.Close()
+		wf = rf
+	}
 	return &Conn{r: rf, w: wf}, nil
+}
+
+func sameSocket(a, b *os.File) bool {
+	as, aerr := a.Stat()
+	bs, berr := b.Stat()
+	return aerr == nil && berr == nil && as.Mode()&fs.ModeSocket != 0 && os.SameFile(as, bs)
 }
 
 func open(fd int) (*os.File, error) {
