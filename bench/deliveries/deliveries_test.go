@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// tcp makes a packet from its flags (S, A, R) and payload.
+// tcp makes a packet from its flags (S, A, F) and payload.
 func tcp(src, dst uint16, flags, payload string) []byte {
 	p := make([]byte, 40, 40+len(payload))
 	p[0], p[9] = 0x45, 6
@@ -18,7 +18,7 @@ func tcp(src, dst uint16, flags, payload string) []byte {
 	binary.BigEndian.PutUint16(p[22:], dst)
 	p[32] = 5 << 4
 	for _, f := range flags {
-		p[33] |= map[rune]byte{'S': 2, 'R': 4, 'A': 16}[f]
+		p[33] |= map[rune]byte{'F': 1, 'S': 2, 'A': 16}[f]
 	}
 	return append(p, payload...)
 }
@@ -29,15 +29,16 @@ func TestFlights(t *testing.T) {
 		talk string // packets, "> " from the client; "> SYN" and "> ." (an acknowledgement)
 		want int
 	}{
-		"a handshake is one":                  {"> SYN|< SYN", 1},
-		"the greeting answers the last of it": {"> SYN|< SYN|> .|< 220", 2},
-		"acknowledgements are no speech":      {"> SYN|< SYN|> .|< 220|> .|< 250", 2},
-		"nor are they answers":                {"> SYN|< SYN|> .|< .|< .|< 220", 2},
-		"many packets are one flight":         {"> SYN|< SYN|> .|< 220|> EHLO|< 250-|< 250|> body|> body|> body|< 250", 4},
-		"what nobody answers does not count":  {"> SYN|< SYN|> .|< 220|> EHLO|< 250|> alert", 3},
-		"QUIT alone does not either":          {"> SYN|< SYN|> .|< 220|> EHLO|< 250|> QUIT\r\n|< 221", 3},
-		"a SYN sent again is the same one":    {"> SYN|> SYN|< SYN|< SYN", 1},
-		"answers of a stranger are none":      {"< 220|< 250", 0},
+		"a handshake is one":               {"> SYN|< SYN|> .", 1},
+		"the greeting answers its end":     {"> SYN|< SYN|> .|< 220|> EHLO", 2},
+		"acknowledgements are no speech":   {"> SYN|< SYN|> .|< 220|> .|< 250", 1},
+		"nor are they answers":             {"> SYN|< SYN|> .|< .|< .|> EHLO", 1},
+		"many packets are one flight":      {"> SYN|< SYN|> .|< 220|> EHLO|< 250-|< 250|> body|> body|> body|< 250|> FIN", 4},
+		"what nobody answers is none":      {"> SYN|< SYN|> .|< 220|> EHLO|< 250|> alert|> FIN", 3},
+		"nor what nobody waits for":        {"> SYN|< SYN|> .|< 220|> EHLO|< 250|> QUIT|> FIN|< 221|> FIN", 3},
+		"QUIT along with the end is none":  {"> SYN|< SYN|> .|< 220|> body, QUIT|< 250, 221|> FIN", 3},
+		"a SYN sent again is the same one": {"> SYN|> SYN|< SYN|< SYN|> .", 1},
+		"answers of a stranger are none":   {"< 220|> EHLO|< 250", 0},
 	} {
 		f := flights{flows: map[uint16]*flow{}}
 		for _, p := range strings.Split(c.talk, "|") {
@@ -45,6 +46,8 @@ func TestFlights(t *testing.T) {
 			switch payload {
 			case "SYN":
 				flags, payload = "S", ""
+			case "FIN":
+				flags, payload = "FA", ""
 			case ".":
 				payload = ""
 			}

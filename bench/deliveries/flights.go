@@ -2,26 +2,42 @@ package main
 
 import "encoding/binary"
 
-// flights counts, from the packets that pass the relay, how often a client spoke
-// and was answered: round trips, whatever they carried. Its zero value is not
-// ready; its owner is whoever holds the relay's lock.
+// flights counts, from the packets that pass the relay, how often a client spoke,
+// was answered, and went on: round trips, whatever they carried. What was said
+// last, QUIT or an alert, is none, for nobody waited. Its zero value is not ready;
+// its owner is whoever holds the relay's lock.
 type flights struct {
 	flows    map[uint16]*flow // by the client's port
-	Count    int              // answered flights
+	Count    int              // flights that were waited for
 	Packets  int
 	Sessions int
 }
 
 // flow is one TCP connection.
 type flow struct {
-	spoke bool // the client has said something since the server last did
+	state
 	acked bool // the handshake is complete
 }
+
+// state is whose turn it is.
+//
+//	state     client speaks   client ends   server speaks
+//	quiet     spoken          over          quiet
+//	spoken    spoken          over          answered
+//	answered  spoken (+1)     over (+1)     answered
+type state uint8
+
+const (
+	quiet state = iota
+	spoken
+	answered
+	over
+)
 
 // segment is what matters of a TCP packet.
 type segment struct {
 	src, dst uint16
-	syn, rst bool
+	syn, end bool // end: FIN or RST
 	payload  []byte
 }
 
@@ -41,13 +57,12 @@ func parseSegment(p []byte) (s segment, ok bool) {
 	}
 	return segment{
 		src: binary.BigEndian.Uint16(t), dst: binary.BigEndian.Uint16(t[2:]),
-		syn: t[13]&2 != 0, rst: t[13]&4 != 0, payload: t[offset:],
+		syn: t[13]&2 != 0, end: t[13]&5 != 0, payload: t[offset:],
 	}, true
 }
 
 // fromClient hears a packet on its way to the server. Bare acknowledgements say
 // nothing, but for the one that completes the handshake: the greeting answers it.
-// QUIT alone does not count, for nobody waits for its answer.
 func (f *flights) fromClient(p []byte) {
 	s, ok := parseSegment(p)
 	if !ok {
@@ -57,13 +72,22 @@ func (f *flights) fromClient(p []byte) {
 	c := f.flows[s.src]
 	switch {
 	case s.syn:
-		if c == nil || !c.spoke {
+		if c == nil || c.state != spoken {
 			f.Sessions++
 		}
-		f.flows[s.src] = &flow{spoke: true}
-	case c == nil || string(s.payload) == "QUIT\r\n":
-	case len(s.payload) > 0 || !c.acked:
-		c.spoke, c.acked = true, true
+		f.flows[s.src] = &flow{state: spoken}
+		return
+	case c == nil || c.state == over:
+		return
+	case len(s.payload) == 0 && !s.end && c.acked:
+		return
+	}
+	if c.state == answered {
+		f.Count++
+	}
+	c.state, c.acked = spoken, true
+	if s.end {
+		c.state = over
 	}
 }
 
@@ -75,8 +99,7 @@ func (f *flights) fromServer(p []byte) {
 	}
 	f.Packets++
 	c := f.flows[s.dst]
-	if c != nil && c.spoke && (s.syn || len(s.payload) > 0) {
-		c.spoke = false
-		f.Count++
+	if c != nil && c.state == spoken && (s.syn || len(s.payload) > 0) {
+		c.state = answered
 	}
 }

@@ -116,8 +116,8 @@ func (r *relay) obey(in io.Reader, out io.Writer) error {
 	})
 }
 
-// answered is a reply as it goes over the pipe.
-type answered[R any] struct {
+// envelope is a reply as it goes over the pipe.
+type envelope[R any] struct {
 	Reply R
 	Err   string
 }
@@ -133,7 +133,7 @@ func serve[O, R any](in io.Reader, out io.Writer, do func(O) (R, error)) error {
 			return err
 		}
 		r, err := do(o)
-		a := answered[R]{Reply: r}
+		a := envelope[R]{Reply: r}
 		if err != nil {
 			a.Err = err.Error()
 		}
@@ -155,7 +155,7 @@ func newLine[O, R any](out io.WriteCloser, in io.Reader) *line[O, R] {
 
 // ask sends an order and waits for what comes back.
 func (l *line[O, R]) ask(o O) (R, error) {
-	var a answered[R]
+	var a envelope[R]
 	if err := json.NewEncoder(l.out).Encode(o); err != nil {
 		return a.Reply, err
 	}
