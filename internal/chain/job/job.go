@@ -136,7 +136,7 @@ func (j *Job) setCred(key byte, value string) bool {
 }
 
 func netstring(b []byte) (text, rest []byte, ok bool) {
-	digits, rest, ok := bytes.Cut(b[:min(len(b), 10)], []byte{':'})
+	digits, _, ok := bytes.Cut(b[:min(len(b), 10)], []byte{':'})
 	if !ok || len(digits) == 0 || digits[0] == '+' {
 		return nil, nil, false
 	}
