@@ -137,6 +137,9 @@ func postfixMain(dir, uid string, c ServerConfig) string {
 		// The message must arrive as it was sent.
 		"local_header_rewrite_clients =", "remote_header_rewrite_domain =",
 		// A test is one client with many connections.
+		// The process limit is the length of the queue of connections too. When that overflows, Linux forgets
+		// connections their client believes in, and the client waits for a greeting as long as it may.
+		"default_process_limit = 2000",
 		"smtpd_client_connection_count_limit = 0", "smtpd_client_connection_rate_limit = 0",
 		"smtpd_peername_lookup = no", "smtpd_error_sleep_time = 0", "in_flow_delay = 0",
 		"virtual_mailbox_domains = static:all", "virtual_mailbox_maps = static:box/", "virtual_mailbox_base = " + dir + "/mail",
@@ -191,18 +194,18 @@ func postfixMaster(listen string) string {
 		listen + " inet n - n - 100 smtpd",
 		"cleanup unix n - n - 0 cleanup",
 		"qmgr unix n - n 300 1 qmgr",
-		"rewrite unix - - n - - trivial-rewrite",
+		"rewrite unix - - n - 5 trivial-rewrite",
 		"bounce unix - - n - 0 bounce",
 		"defer unix - - n - 0 bounce",
 		"trace unix - - n - 0 bounce",
 		"verify unix - - n - 1 verify",
-		"proxymap unix - - n - - proxymap",
+		"proxymap unix - - n - 5 proxymap",
 		"tlsmgr unix - - n 1000? 1 tlsmgr",
 		"anvil unix - - n - 1 anvil",
-		"virtual unix - n n - - virtual",
-		"error unix - - n - - error",
-		"retry unix - - n - - error",
-		"discard unix - - n - - discard",
+		"virtual unix - n n - 20 virtual",
+		"error unix - - n - 5 error",
+		"retry unix - - n - 5 error",
+		"discard unix - - n - 5 discard",
 		"postlog unix-dgram n - n - 1 postlogd",
 	}
 	return strings.Join(rows, "\n") + "\n"

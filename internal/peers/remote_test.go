@@ -2,12 +2,14 @@ package peers
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // programs builds the commands once and returns their directory, from which they can be run.
@@ -61,7 +63,9 @@ type delivery struct {
 
 func (d delivery) command(t testing.TB) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(program(t, "qmail-remote"), append([]string{d.host, d.sender}, d.rcpts...)...)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // a delivery that hangs fails its own test only
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, program(t, "qmail-remote"), append([]string{d.host, d.sender}, d.rcpts...)...)
 	cmd.Env = []string{"QMAILHOME=" + d.home, "DNSCACHEIP=127.0.0.1", "PATH=/usr/bin:/bin"}
 	cmd.Stdin = message(t, d.text)
 	return cmd
