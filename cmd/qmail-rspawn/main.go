@@ -1,0 +1,86 @@
+// Qmail-rspawn schedules remote deliveries for qmail-send.
+//
+// # SYNOPSIS
+//
+//	qmail-rspawn
+//
+// It reads delivery commands from descriptor 0 and writes to descriptor 1 how
+// many deliveries it runs at a time, and then one report for each command, in
+// any order. It is run by qmail-start; see qmail-rspawn(8) for the environment.
+//
+// # RESULTS
+//
+// It exits 0 when descriptor 0 has ended and every delivery has reported, 111
+// if queue/mess cannot be entered.
+//
+// # SEE ALSO
+//
+// qmail-rspawn(8), qmail-remote(8), qmail-send(8)
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	"postrider/internal/home"
+	"postrider/internal/spawn"
+	"postrider/tcpto"
+)
+
+// engineMark as argv[1] makes of this program an engine.
+const engineMark = "(engine)"
+
+func main() {
+	// As stock; also without it a closed descriptor 1 would end us.
+	signal.Ignore(syscall.SIGPIPE)
+	// As stock; qmail-remote and its wrappers inherit it.
+	if os.Chdir(filepath.Join(home.Dir(), "queue/mess")) != nil {
+		os.Exit(111)
+	}
+	if len(os.Args) > 1 && os.Args[1] == engineMark {
+		os.Exit(engine(context.Background(), home.Dir()))
+	}
+	runtime.LockOSThread() // engines end with this thread
+	os.Exit(front(home.Dir()))
+}
+
+// front serves qmail-send.
+func front(home string) int {
+	// As stock: after a restart every address gets a new chance. Who cannot do
+	// it can deliver nevertheless.
+	_ = tcpto.Clear4(filepath.Join(home, "queue/lock/tcpto"))
+	_ = tcpto.Clear6(filepath.Join(home, "run/qmail-remote/tcpto6"))
+	spawn.Front{Limit: limit(os.Getenv("QMAILSPAWN")), Start: func() (*spawn.Engine, error) {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		return spawn.StartEngine(self, []string{"qmail-rspawn", engineMark})
+	}}.Run(os.Stdin, os.Stdout)
+	return 0
+}
+
+// engine serves the front, in queue/mess.
+func engine(ctx context.Context, home string) int {
+	mess, err := os.OpenRoot(".")
+	if err != nil {
+		return 111
+	}
+	owner, err := queueOwner(mess, lookup)
+	if err != nil {
+		return 111
+	}
+	d, err := newDeliverer(home, os.LookupEnv)
+	if err != nil {
+		return 111
+	}
+	c := spawn.Config{Limit: limit(os.Getenv("QMAILSPAWN")), Queue: spawn.Queue{Mess: mess, Owner: owner}}
+	if spawn.Serve(ctx, os.Stdin, os.Stdout, c, d) != nil {
+		return 111
+	}
+	return 0
+}

@@ -1,0 +1,138 @@
+package spawn
+
+import (
+	"io"
+	"time"
+)
+
+// Front stands between qmail-send and an engine, which is a process that runs
+// Serve, and outlives it. Whatever ends the engine, every slot that was open is
+// answered "Zqmail-remote crashed." once, and the next command starts another.
+//
+// The invariant: a slot is open from the moment its command is taken until its
+// report is written. One goroutine, run, alone opens and closes slots, starts
+// and buries engines, and writes to qmail-send; so no report is doubled, none
+// is lost, and half of one is never seen. A command that an engine did not read
+// to its end, and a report that it did not write to its end, belong to an open
+// slot like any other.
+type Front struct {
+	Limit int // as Config.Limit
+	// Start starts an engine.
+	Start func() (*Engine, error)
+	// Patience is the longest that commands wait for an engine to be started;
+	// 0 is 5 seconds.
+	Patience time.Duration
+}
+
+// Run says Limit to out and serves qmail-send until in ends; then the engine is
+// told, finishes its deliveries, and Run returns.
+func (f Front) Run(in io.Reader, out io.Writer) {
+	s := &front{Front: f, out: out}
+	if s.Patience == 0 {
+		s.Patience = lastPause
+	}
+	s.write([]byte{byte(f.Limit)})
+	orders := make(chan Command)
+	go func() {
+		defer close(orders) // which ends run
+		commands(in, func(c Command) { orders <- c })
+	}()
+	s.run(orders)
+}
+
+// An engine that lived for less than steady lets the next one wait: 0, then
+// firstPause, then twice as long each time, up to the front's Patience.
+const (
+	steady     = 10 * time.Second
+	firstPause = 100 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+type front struct {
+	Front
+	out    io.Writer
+	broken bool // qmail-send reads no more
+	open   [MaxLimit + 1]bool
+	life   *life // nil: there is no engine
+
+	ready time.Time     // when the next engine may start
+	pause time.Duration // how long the one after it will wait
+}
+
+func (f *front) run(orders <-chan Command) {
+	for orders != nil || f.life != nil {
+		var reports chan []byte
+		if f.life != nil {
+			reports = f.life.reports
+		}
+		select {
+		case c, more := <-orders:
+			if more {
+				f.take(c)
+				continue
+			}
+			orders = nil
+			f.life.hangUp()
+		case r, more := <-reports:
+			if !more {
+				f.bury()
+			} else if f.open[r[0]] { // nobody asked otherwise
+				f.open[r[0]] = false
+				f.write(r)
+			}
+		}
+	}
+}
+
+// take hands a command to the engine. Where there is none, the command waits
+// for the next, as those behind it do in the pipe: for Patience at most, while a
+// deferral would cost the message minutes. If that engine fails, too, it is
+// answered.
+func (f *front) take(c Command) {
+	if fault := c.slotFault(f.Limit, f.open[c.Slot]); fault != "" {
+		f.write(frame(c.Slot, []byte(fault)))
+		return
+	}
+	if f.life == nil {
+		time.Sleep(time.Until(f.ready)) // no slot is open: there is nothing else to do
+		e, err := f.Start()
+		if err != nil {
+			f.write(frame(c.Slot, []byte("Zqmail-spawn unable to fork. (#4.3.0)\n")))
+			f.hold(0)
+			return
+		}
+		f.life = begin(e, f.Limit)
+	}
+	f.open[c.Slot] = true
+	f.life.commands <- c
+}
+
+// bury answers for an engine that has ended.
+func (f *front) bury() {
+	f.life.hangUp()
+	for slot, open := range f.open {
+		if open {
+			f.open[slot] = false
+			f.write(frame(byte(slot), []byte(crashed)))
+		}
+	}
+	f.hold(time.Since(f.life.began))
+	f.life = nil
+}
+
+// hold says when the engine may start that follows one which lived so long.
+func (f *front) hold(lived time.Duration) {
+	if lived >= steady {
+		f.pause = 0
+	}
+	f.ready = time.Now().Add(f.pause)
+	f.pause = min(max(2*f.pause, firstPause), f.Patience)
+}
+
+// write writes to qmail-send. Compat(qmail): when that fails, deliveries go on.
+func (f *front) write(b []byte) {
+	if !f.broken {
+		_, err := f.out.Write(b)
+		f.broken = err != nil
+	}
+}

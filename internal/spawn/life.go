@@ -1,0 +1,85 @@
+package spawn
+
+import (
+	"bufio"
+	"io"
+	"time"
+)
+
+// Engine is an engine's process.
+type Engine struct {
+	Commands io.WriteCloser // its descriptor 0
+	Reports  io.Reader      // its descriptor 1
+	// End kills the process if it still lives, and waits for its end; neither
+	// a write to Commands nor a read from Reports hangs afterwards.
+	End func()
+}
+
+// life is an engine from its start to its end, with one goroutine for each
+// direction.
+type life struct {
+	*Engine
+	began    time.Time
+	commands chan Command // has room for every slot: run never waits here
+	reports  chan []byte  // closed when the engine has ended
+	hungUp   bool         // commands is closed
+}
+
+func begin(e *Engine, limit int) *life {
+	l := &life{Engine: e, began: time.Now(), commands: make(chan Command, limit), reports: make(chan []byte)}
+	go l.feed()   // ends with hangUp
+	go l.listen() // ends with the engine
+	return l
+}
+
+func (l *life) hangUp() {
+	if l != nil && !l.hungUp {
+		l.hungUp = true
+		close(l.commands)
+	}
+}
+
+// feed writes commands to the engine. One that cannot be written belongs to an
+// engine that is ending; listen notices.
+func (l *life) feed() {
+	defer l.Commands.Close()
+	for c := range l.commands {
+		l.Commands.Write(c.AppendTo(nil))
+	}
+}
+
+// maxReport is what qmail-send reads of a report and what we keep, with slot
+// and NUL.
+const maxReport = 10000
+
+// listen reads whole reports. An engine that says no more is ended, also when
+// it lives.
+func (l *life) listen() {
+	defer close(l.reports)
+	defer l.End()
+	r := bufio.NewReader(l.Reports)
+	_, err := r.ReadByte() // its limit, which is ours
+	for err == nil {
+		var report []byte
+		if report, err = readReport(r); err == nil {
+			l.reports <- report
+		}
+	}
+}
+
+// readReport reads slot, text and NUL. The slot may be 0.
+func readReport(r *bufio.Reader) ([]byte, error) {
+	slot, err := r.ReadByte()
+	report := []byte{slot}
+	for err == nil {
+		var b byte
+		b, err = r.ReadByte()
+		if len(report) < maxReport-1 || b == 0 {
+			report = append(report, b)
+		}
+		if b == 0 {
+			break
+		}
+	}
+	return report, err
+}

@@ -1,0 +1,143 @@
+package spawn
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"sync"
+)
+
+// crashed is the report of a delivery that ended without one.
+const crashed = "Zqmail-remote crashed.\n"
+
+// MaxLimit is the most deliveries at a time: a slot is a byte, and so is the
+// limit that qmail-send is told.
+const MaxLimit = 255
+
+// Delivery is one message to one recipient.
+type Delivery struct {
+	Slot                            byte
+	MessID, Sender, Recipient, Host string // Host is what follows the last @ of Recipient
+	// Message is at its beginning, regular, and the Deliverer's until Deliver
+	// returns; then it is closed.
+	Message *os.File
+}
+
+// Deliverer delivers, each delivery in a goroutine of its own.
+type Deliverer interface {
+	// Deliver returns the report without slot and NUL: K, Z or D, and text. It
+	// must end soon when ctx does. A panic is a crash of this delivery only.
+	Deliver(ctx context.Context, d Delivery) []byte
+}
+
+// Config is what Serve serves.
+type Config struct {
+	Limit int // deliveries at a time, 1 to MaxLimit
+	Queue Queue
+}
+
+// Serve says its limit to out, runs the commands of in, and reports each once,
+// in any order. It returns when in has ended and every delivery has reported;
+// ctx is for the deliveries, not for Serve. Compat(qmail): a failed read is the
+// end of the input; a failed write ends the reports but not the deliveries, and
+// is returned.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, c Config, d Deliverer) error {
+	if c.Limit < 1 || c.Limit > MaxLimit {
+		panic("spawn: a limit that no byte can say")
+	}
+	s := &server{Config: c, deliverer: d, reports: make(chan answer)}
+	var err error
+	var writing, running sync.WaitGroup
+	writing.Go(func() { err = s.write(out) })
+	commands(in, func(c Command) {
+		if fault := s.occupy(&c); fault != "" {
+			s.reports <- answer{slot: c.Slot, line: []byte(fault), refused: true}
+			return
+		}
+		running.Go(func() {
+			r := answer{slot: c.Slot, line: []byte(crashed)}
+			defer func() {
+				recover() // r is then what it was
+				s.reports <- r
+			}()
+			r.line = s.deliver(ctx, &c)
+		})
+	})
+	running.Wait()
+	close(s.reports)
+	writing.Wait()
+	return err
+}
+
+type server struct {
+	Config
+	deliverer Deliverer
+	reports   chan answer // owned by the writer, which alone writes to out
+
+	mu   sync.Mutex
+	open [MaxLimit + 1]bool // slots under way; under mu
+}
+
+// answer is what is said of one command. One that was refused did not occupy
+// its slot.
+type answer struct {
+	slot    byte
+	line    []byte
+	refused bool
+}
+
+// occupy takes the command's slot, or says why it cannot be had.
+func (s *server) occupy(c *Command) (fault string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fault = c.slotFault(s.Limit, s.open[c.Slot])
+	if fault == "" {
+		s.open[c.Slot] = true
+	}
+	return fault
+}
+
+// write is the only writer to out. A slot is free before its report is written:
+// the next command for it may come at once.
+func (s *server) write(out io.Writer) error {
+	_, err := out.Write([]byte{byte(s.Limit)})
+	for r := range s.reports {
+		if !r.refused {
+			s.mu.Lock()
+			s.open[r.slot] = false
+			s.mu.Unlock()
+		}
+		if err == nil {
+			_, err = out.Write(frame(r.slot, r.line))
+		}
+	}
+	return err
+}
+
+// frame is a report as it travels: slot, line, NUL.
+func frame(slot byte, line []byte) []byte {
+	b := make([]byte, 0, len(line)+2)
+	return append(append(append(b, slot), line...), 0)
+}
+
+// deliver runs one delivery. What it returns is a line: not empty, without NUL.
+func (s *server) deliver(ctx context.Context, c *Command) []byte {
+	host, fault := c.fault()
+	if fault != "" {
+		return []byte(fault)
+	}
+	message, fault := s.Queue.open(c.MessID)
+	if fault != "" {
+		return []byte(fault)
+	}
+	defer message.Close()
+	said := s.deliverer.Deliver(ctx, Delivery{
+		Slot: c.Slot, MessID: c.MessID, Sender: c.Sender, Recipient: c.Recipient, Host: host, Message: message,
+	})
+	said, _, _ = bytes.Cut(said, []byte{0})
+	if len(said) == 0 {
+		return []byte("Zqmail-remote produced no output.\n")
+	}
+	return said
+}
