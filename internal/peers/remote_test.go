@@ -198,6 +198,23 @@ func TestRemoteDelivers(t *testing.T) {
 	}
 }
 
+// A message from a pipe has no length beforehand: no SIZE and no BDAT, and the server finds out what is too large.
+func TestRemoteDeliversFromAPipe(t *testing.T) {
+	for _, s := range servers {
+		t.Run(s.name, func(t *testing.T) {
+			p := s.start(t, ServerConfig{Listen: where, SizeLimit: 50000})
+			try := func(text string) reports {
+				cmd := delivery{routed.home(t), "example.net", "me@example.org", []string{"you@example.net"}, ""}.command(t)
+				cmd.Stdin = strings.NewReader(text)
+				return output(t, cmd)
+			}
+			try(sample+strings.Repeat("0123456789\n", 5000)).want(t, "rD", "552")
+			try(sample).want(t, "rK", "250")
+			arrived(t, p, sample, "WITH ESMTP", "you@example.net")
+		})
+	}
+}
+
 // checkEximFlags reads from Exim's line of acceptance whether PIPELINING and CHUNKING were used.
 func checkEximFlags(t *testing.T, s *Server) {
 	t.Helper()
