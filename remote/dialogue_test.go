@@ -28,14 +28,17 @@ import (
 	"postrider/tlspolicy"
 )
 
-var update = flag.Bool("update", false, "rewrite the report sections of dialogues with what is reported now")
+var (
+	update = flag.Bool("update", false, "rewrite the report sections of dialogues with what is reported now")
+	where  = flag.String("dialogues", "testdata/dialogues", "the directory of the dialogues to run")
+)
 
 // TestDialogues runs every dialogue through the engine in this process, in
 // simulated time: however the server's bytes arrive, in clear and under TLS, the
 // same must be reported and the same be said.
 func TestDialogues(t *testing.T) {
-	for _, file := range dialogues(t, "testdata/dialogues") {
-		name := strings.TrimSuffix(strings.TrimPrefix(file, "testdata/dialogues/"), ".txtar")
+	for _, file := range dialogues(t, *where) {
+		name := strings.TrimSuffix(strings.TrimPrefix(file, *where+"/"), ".txtar")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d, err := smtptest.ReadDialogue(file)

@@ -335,6 +335,7 @@ func TestFaultsBeforeTLS(t *testing.T) {
 		{"injection of half a line", "<+ \"220 go\\r\\n2\"\n!sink"},
 		{"go and close", "< 220 go\n!close"},
 		{"go and reset", "< 220 go\n!reset"},
+		{"go and silence", "< 220 go\n!sink"},
 		{"go and letters", "< 220 go\n<+ \"hello\\r\\n\"\n!sink"},
 		{"go and alert", "< 220 go\n<+ \"\\x15\\x03\\x03\\x00\\x02\\x02\\x28\"\n!sink"},
 		{"go and zeroes", "< 220 go\n<+ \"\\x00\"*10000\n!sink"},

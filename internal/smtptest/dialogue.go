@@ -160,8 +160,12 @@ func (d *Dialogue) Runs(mode string) bool {
 	return true
 }
 
+// slow reports whether a dialogue needs simulated time, or a simulated network.
 func (d *Dialogue) slow() bool {
 	for _, s := range d.Servers {
+		if s.Blackhole {
+			return true
+		}
 		for _, c := range s.Conns {
 			for _, st := range c {
 				if st.verb == "!wait" || st.verb == "!drip" || st.verb == "!refuse" {

@@ -79,6 +79,7 @@
 // tls (the same with STARTTLS put into each EHLO reply and the handshake after
 // it, unless the file has TLS of its own); engine, process (remote.Engine in this
 // process with simulated time; the built program, real DNS and TCP in a network
-// namespace). Dialogues with !wait, !drip, "within" or
-// a late !refuse run in the engine only.
+// namespace). Dialogues with !wait, !drip, "within",
+// !blackhole or a late !refuse run in the engine only, all others in the process as
+// whole.
 package smtptest
