@@ -1,0 +1,355 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program is qmail-rspawn as built for these tests.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "rspawn")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(dir, "qmail-rspawn")
+	build := exec.Command("go", "build", "-o", program, ".")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// rig is a qmail-rspawn under way, and we are its qmail-send.
+type rig struct {
+	t    *testing.T
+	home string
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	pipe io.Closer // what out reads
+	out  *bufio.Reader
+}
+
+// start makes a home whose qmail-remote is a shell script, and runs qmail-rspawn
+// there, with env added to the environment.
+func start(t *testing.T, script string, env ...string) *rig {
+	t.Helper()
+	r := &rig{t: t, home: t.TempDir()}
+	for _, d := range []string{"bin", "queue/mess/1", "queue/lock"} {
+		if err := os.MkdirAll(filepath.Join(r.home, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.file("bin/qmail-remote", "#!/bin/sh\n"+script+"\n", 0o700)
+	r.file("queue/mess/1/24", "message\n", 0o644)
+	r.file("queue/lock/tcpto", strings.Repeat("\x01", 1024), 0o600)
+	if uid, known := lookup("qmailq"); known && uid != uint32(os.Getuid()) { // then we must be root
+		if err := os.Chown(filepath.Join(r.home, "queue/mess/1/24"), int(uid), -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.cmd = exec.Command(program)
+	r.cmd.Dir = "/"
+	r.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "QMAILHOME=" + r.home}, env...)
+	var err error
+	if r.in, err = r.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := r.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.pipe, r.out = out, bufio.NewReader(out)
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.cmd.Process.Kill() })
+	return r
+}
+
+func (r *rig) file(name, text string, mode os.FileMode) {
+	r.t.Helper()
+	if err := os.WriteFile(filepath.Join(r.home, name), []byte(text), mode); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) limit() int {
+	r.t.Helper()
+	b, err := r.out.ReadByte()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return int(b)
+}
+
+func (r *rig) order(slot byte, messid, recipient string) {
+	r.t.Helper()
+	if _, err := io.WriteString(r.in, string([]byte{slot})+messid+"\x00me@here\x00"+recipient+"\x00"); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// report is the next one.
+func (r *rig) report() (slot byte, line string) {
+	r.t.Helper()
+	slot, err := r.out.ReadByte()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	line, err = r.out.ReadString(0)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return slot, strings.TrimSuffix(line, "\x00")
+}
+
+func (r *rig) wants(slot byte, line string) {
+	r.t.Helper()
+	if s, l := r.report(); s != slot || l != line {
+		r.t.Errorf("got %d %q, want %d %q", s, l, slot, line)
+	}
+}
+
+// end closes the input; then nothing more is said, and the exit code is code.
+func (r *rig) end(code int) {
+	r.t.Helper()
+	r.in.Close()
+	if rest, err := io.ReadAll(r.out); err != nil || len(rest) > 0 {
+		r.t.Errorf("left: %q, %v", rest, err)
+	}
+	r.cmd.Wait()
+	if got := r.cmd.ProcessState.ExitCode(); got != code {
+		r.t.Errorf("exit %d, want %d", got, code)
+	}
+}
+
+// children are the processes whose parent is pid.
+func children(t *testing.T, pid int) []int {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []int
+	for _, s := range stats {
+		b, err := os.ReadFile(s)
+		if err != nil {
+			continue // gone
+		}
+		f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:]) // state, parent
+		child, _ := strconv.Atoi(strings.Split(s, "/")[2])
+		if parent, _ := strconv.Atoi(string(f[1])); parent == pid && f[0][0] != 'Z' {
+			list = append(list, child)
+		}
+	}
+	return list
+}
+
+// only waits for the one child of pid.
+func only(t *testing.T, pid int) int {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if list := children(t, pid); len(list) == 1 {
+			return list[0]
+		}
+	}
+	t.Fatalf("children of %d: %v", pid, children(t, pid))
+	return 0
+}
+
+// gone waits for processes to end.
+func gone(t *testing.T, pids ...int) {
+	t.Helper()
+	for _, pid := range pids {
+		deadline := time.Now().Add(20 * time.Second)
+		for alive(pid) {
+			if time.Now().After(deadline) {
+				t.Errorf("process %d lives", pid)
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+func alive(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err == nil && b[bytes.LastIndexByte(b, ')')+2] != 'Z'
+}
+
+// TestDeliveries: what qmail-remote is given, and what qmail-send is told.
+func TestDeliveries(t *testing.T) {
+	r := start(t, `printf 'r\0K'; printf '%s|' "$@"; pwd -P; cat; printf '\0'`)
+	if n := r.limit(); n != 255 {
+		t.Errorf("limit %d", n)
+	}
+	mess, err := filepath.EvalSymlinks(filepath.Join(r.home, "queue/mess"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		slot            byte
+		messid, to, say string
+	}{
+		{0, "1/24", "a@x@b", "Kb|me@here|a@x@b|" + mess + "\nmessage\n"},
+		{254, "1/24", "@", "K|me@here|@|" + mess + "\nmessage\n"},
+		{255, "1/24", "a@b", "ZInternal error: delnum too big. (#4.3.5)\n"},
+		{0, "1/25", "a@b", "Zqmail-spawn unable to open message. (#4.3.0)\n"},
+		{0, "1", "a@b", "ZSorry, message has wrong type. (#4.3.5)\n"},
+		{0, "1/x", "a@b", "DInternal error: messid has nonnumerics. (#5.3.5)\n"},
+		{0, "1/24", "postmaster", "DSorry, address must include host name. (#5.1.3)\n"},
+	} {
+		r.order(c.slot, c.messid, c.to)
+		r.wants(c.slot, c.say)
+	}
+	io.WriteString(r.in, "\x011/24\x00me@h") // and half a command
+	r.end(0)
+	if b, err := os.ReadFile(filepath.Join(r.home, "queue/lock/tcpto")); err != nil || string(b) != strings.Repeat("\x00", 1024) {
+		t.Errorf("tcpto: %.20q, %v", b, err)
+	}
+}
+
+// TestEnvironment: QMAILSPAWN and QMAILREMOTE.
+func TestEnvironment(t *testing.T) {
+	r := start(t, "exit 0", "QMAILSPAWN=2", "QMAILREMOTE=/nonexistent/qmail-remote")
+	if n := r.limit(); n != 2 {
+		t.Errorf("limit %d", n)
+	}
+	r.order(2, "1/24", "a@b")
+	r.wants(2, "ZInternal error: delnum too big. (#4.3.5)\n")
+	r.order(1, "1/24", "a@b")
+	r.wants(1, "DUnable to run qmail-remote.\n") // as stock
+	r.end(0)
+
+	r = start(t, "exit 0", "QMAILREMOTE=printf", "QMAILSPAWN=x")
+	if n := r.limit(); n != 255 {
+		t.Errorf("limit %d", n)
+	}
+	r.order(1, "1/24", `a@KP\nfound\0`)
+	r.wants(1, "KP\nfound")
+	r.end(0)
+}
+
+// TestEndOfInput: deliveries under way are finished and reported (C85).
+func TestEndOfInput(t *testing.T) {
+	r := start(t, `while ! test -e ../../go; do sleep 0.01; done; printf 'Kdone\0'`)
+	r.limit()
+	for slot := range byte(5) {
+		r.order(slot, "1/24", "a@b")
+	}
+	r.in.Close()
+	r.file("go", "", 0o600)
+	got := map[byte]string{}
+	for range 5 {
+		slot, line := r.report()
+		got[slot] = line
+	}
+	for slot := range byte(5) {
+		if got[slot] != "Kdone" {
+			t.Errorf("slot %d: %q", slot, got[slot])
+		}
+	}
+	r.end(0)
+}
+
+// TestEngineKilled: each open slot is answered, the deliveries are ended with
+// the engine that began them, and the next command finds another (C80).
+func TestEngineKilled(t *testing.T) {
+	r := start(t, `case $1 in hangs) exec sleep 600;; esac; printf 'Kfine\0'`)
+	r.limit()
+	r.order(3, "1/24", "a@b")
+	r.wants(3, "Kfine")
+	for range 5 {
+		r.order(1, "1/24", "a@hangs")
+		engine := only(t, r.cmd.Process.Pid)
+		delivery := only(t, engine)
+		if err := syscall.Kill(engine, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		r.wants(1, "Zqmail-remote crashed.\n")
+		gone(t, engine, delivery)
+		r.order(2, "1/24", "a@b")
+		r.wants(2, "Kfine")
+	}
+	r.end(0)
+}
+
+// TestFrontKilled: no engine and no delivery outlives the front.
+func TestFrontKilled(t *testing.T) {
+	r := start(t, "exec sleep 600")
+	r.limit()
+	r.order(1, "1/24", "a@b")
+	engine := only(t, r.cmd.Process.Pid)
+	delivery := only(t, engine)
+	r.cmd.Process.Kill()
+	r.cmd.Wait()
+	gone(t, engine, delivery)
+}
+
+// TestDeaf: when qmail-send is gone, what it ordered is done (C81).
+func TestDeaf(t *testing.T) {
+	r := start(t, `cat >>../../done; printf 'Kfine\0'`)
+	r.limit()
+	r.order(1, "1/24", "a@b")
+	r.wants(1, "Kfine")
+	r.pipe.Close()
+	r.order(1, "1/24", "a@b")
+	r.in.Close()
+	r.cmd.Wait()
+	if b, err := os.ReadFile(filepath.Join(r.home, "done")); err != nil || string(b) != "message\nmessage\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if code := r.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+}
+
+func TestNoQueue(t *testing.T) {
+	cmd := exec.Command(program)
+	cmd.Env = []string{"QMAILHOME=" + t.TempDir()}
+	out, _ := cmd.Output()
+	if len(out) > 0 || cmd.ProcessState.ExitCode() != 111 {
+		t.Errorf("%q, %v", out, cmd.ProcessState)
+	}
+}
+
+func TestLimit(t *testing.T) {
+	for env, want := range map[string]int{"": 255, "1": 1, "254": 254, "255": 255, "256": 255, "0": 255, "-1": 255, "x": 255, "20 ": 255} {
+		if got := limit(env); got != want {
+			t.Errorf("%q: %d, want %d", env, got, want)
+		}
+	}
+}
+
+func TestQueueOwner(t *testing.T) {
+	dir := t.TempDir()
+	mess, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mess.Close()
+	for reason, c := range map[string]struct {
+		uid   uint32
+		known bool
+		want  uint32
+	}{"qmailq": {4711, true, 4711}, "no qmailq": {4711, false, uint32(os.Getuid())}} {
+		got, err := queueOwner(mess, func(name string) (uint32, bool) { return c.uid, c.known && name == "qmailq" })
+		if err != nil || got != c.want {
+			t.Errorf("%s: %d, %v", reason, got, err)
+		}
+	}
+}
