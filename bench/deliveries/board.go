@@ -101,13 +101,24 @@ func (res *result) against(first *result, of func(round) float64) float64 {
 
 func (b *board) haulers(megabytes int, all []*hauler) {
 	t := tabwriter.NewWriter(&b.big, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "one message of %d MB\trtt\tms\tMB/s\tpeak kB\t\n", megabytes)
+	fmt.Fprintf(t, "one message of %d MB\trtt\tms\tleast ms\tMB/s\tpeak kB\t\n", megabytes)
 	for _, h := range all {
-		slices.Sort(h.took)
-		ms := milli(quantile(h.took, 0.5))
-		fmt.Fprintf(t, "%s\t%v\t%.1f\t%.1f\t%d\t\n", h.name, h.rtt, ms, float64(megabytes<<20)/1000/ms, h.peak)
+		ms, least := h.typical(), "-"
+		if h.bare != nil {
+			least = fmt.Sprintf("%.1f", h.bare.typical()+milli(h.extra))
+		}
+		fmt.Fprintf(t, "%s\t%v\t%.1f\t%s\t%.1f\t%d\t\n", h.name, h.rtt, ms, least, float64(megabytes<<20)/1000/ms, h.peak)
 	}
 	t.Flush()
+}
+
+// typical is the median of a message's time, in milliseconds.
+func (h *hauler) typical() float64 {
+	var v []float64
+	for _, d := range h.took {
+		v = append(v, milli(d))
+	}
+	return median(v)
 }
 
 func milli(d time.Duration) float64 { return d.Seconds() * 1000 }

@@ -107,11 +107,13 @@ func (d *idler) round(runs int) error {
 
 // hauler moves one large message.
 type hauler struct {
-	name string
-	rtt  time.Duration
-	run  func() (time.Duration, error)
-	took []time.Duration
-	peak int // kB
+	name  string
+	rtt   time.Duration
+	run   func() (time.Duration, error)
+	took  []time.Duration
+	peak  int           // kB
+	extra time.Duration // what the protocol needs beyond the bare socket
+	bare  *hauler       // nil where there is nothing to compare with
 }
 
 // measureBig sends one large message by every program, and beside it the same
@@ -157,6 +159,10 @@ func (r *rig) haul(c testCase, file string) ([]*hauler, error) {
 			continue
 		}
 		one := &hauler{name: p.name + ", " + c.mode.String(), rtt: c.rtt}
+		if c.rtt > 0 && r.why == "" {
+			// Connecting and waiting for the end are in both.
+			one.bare, one.extra = bare, c.least(true, r.o.dns, r.questions())-2*c.rtt
+		}
 		one.run = func() (time.Duration, error) { return r.haulOnce(h, p, c, file) }
 		m, err := r.hold(h, p, c, file)
 		if err != nil {

@@ -52,12 +52,16 @@ func newRig(o options) (*rig, error) {
 		return nil, err
 	}
 	own := nettest.Space{Local: []netip.Prefix{netip.PrefixFrom(nearServer, 24).Masked()}, Mounts: true}
-	if err := own.Enter(); err != nil {
-		r.why = err.Error()
-	} else {
+	err := own.Enter()
+	switch {
+	case err == nil:
 		r.private = true
+	case o.vs != "":
+		// They would read the machine's own control files.
+		return nil, fmt.Errorf("-vs: %w", err)
+	default:
+		r.why = err.Error()
 	}
-	var err error
 	if r.dir, err = os.MkdirTemp("", "postrider-bench-"); err != nil {
 		return nil, err
 	}
