@@ -19,6 +19,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -102,22 +103,34 @@ func run(o options) error {
 	defer rig.close()
 	var b board
 	b.heading(rig)
-	if err := rig.doNothing(&b, o); err != nil {
+	if err := rig.all(&b, o, plan); err != nil {
+		return errors.Join(err, rig.verdict())
+	}
+	b.print(os.Stdout)
+	return rig.verdict()
+}
+
+// all measures, in the order of the tables.
+func (r *rig) all(b *board, o options, plan []testCase) error {
+	if err := r.doNothing(b, o); err != nil {
 		return err
 	}
 	for _, c := range plan {
-		if err := rig.measure(&b, c); err != nil {
+		if err := r.measure(b, c); err != nil {
 			return fmt.Errorf("%v: %w", c, err)
 		}
 	}
 	if o.big > 0 {
-		if err := rig.measureBig(&b, o); err != nil {
-			return err
-		}
-	}
-	b.print(os.Stdout)
-	if n := len(rig.wrong); n > 0 {
-		return fmt.Errorf("%d deliveries went wrong:\n%s", n, strings.Join(rig.wrong[:min(n, 10)], "\n"))
+		return r.measureBig(b, o)
 	}
 	return nil
+}
+
+// verdict is an error when any delivery went wrong, and tells of the first ones.
+func (r *rig) verdict() error {
+	n := len(r.wrong)
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d deliveries went WRONG:\n%s", n, strings.Join(r.wrong[:min(n, 10)], "\n"))
 }
