@@ -32,7 +32,7 @@ demo: all
 	$(GO) run ./examples/demo -bin bin
 
 check:
-	@test -z "$$(gofmt -l cmd remote resolver smtpc tlspolicy tcpto routes inbound bench internal examples)" || { echo 'gofmt:'; gofmt -l .; exit 1; }
+	@wrong=$$(find . -name '*.go' -not -path './.*/*' -exec gofmt -l {} +); [ -z "$$wrong" ] || { echo "not gofmt: $$wrong"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
