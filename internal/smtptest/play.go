@@ -219,8 +219,8 @@ func (p *player) flush() error {
 	}
 	p.world.settle()
 	if n := p.r.Buffered(); !p.flood && (n > 0 || pending(p.conn) > 0) {
-		more, _ := p.r.Peek(max(n, 1))
-		more, _ = p.r.Peek(p.r.Buffered())
+		p.r.Peek(max(n, 1)) // so that what is pending is buffered
+		more, _ := p.r.Peek(p.r.Buffered())
 		if len(more) > 0 && (!p.may || string(more) != "QUIT\r\n") {
 			p.deviate("said %q without waiting for %.60q", more, p.out)
 		}
