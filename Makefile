@@ -4,11 +4,10 @@ QMAIL   = /var/qmail
 DESTDIR =
 GO      = go
 
-PROGRAMS = qmail-remote qmail-remote-io ucspi-tlsc qmail-tcpto qmail-tcpok
-# Helpers that qmail-remote finds beside itself; qmail-smtpc is qmail-remote-io
-# under the name by which people call it.
-LINKS    = qmail-smtpc
+# How many deliveries qmail-rspawn offers to run at once, 255 at the most.
+SPAWN   = 255
 
+PROGRAMS = qmail-remote qmail-remote-io ucspi-tlsc qmail-tcpto qmail-tcpok qmail-rspawn
 LDFLAGS = -s -w -X postrider/internal/home.Default=$(QMAIL)
 BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags
 
@@ -17,6 +16,7 @@ BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags
 PLATFORM := $(shell $(GO) env GOOS GOARCH | tr '\n' ' ')
 ENTRY    := $(if $(findstring linux amd64,$(PLATFORM))$(findstring linux arm64,$(PLATFORM)),-E postrider_start)
 bin/qmail-remote bin/qmail-remote-io: LDFLAGS += $(ENTRY)
+bin/qmail-rspawn: LDFLAGS += -X main.defaultLimit=$(SPAWN)
 
 all: $(PROGRAMS:%=bin/%) bin/qmail-smtpc
 
