@@ -51,9 +51,10 @@ check-limits: all
 	sh .ci/check-limits
 
 # Programs go to $(QMAIL)/bin, man pages to $(QMAIL)/man. What stood there is
-# kept once as NAME.orig, and comes back with `make uninstall`.
+# kept once as NAME.orig, and comes back with `make uninstall`. qmail-rspawn
+# stays as it is unless RSPAWN=yes.
 install: all
-	sh .ci/install '$(DESTDIR)$(QMAIL)'
+	RSPAWN=$(RSPAWN) sh .ci/install '$(DESTDIR)$(QMAIL)'
 
 uninstall:
 	sh .ci/uninstall '$(DESTDIR)$(QMAIL)'
