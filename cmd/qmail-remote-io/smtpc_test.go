@@ -47,7 +47,8 @@ func TestMain(m *testing.M) {
 // is a line end), others are
 // the beginnings of what must be heard. "!" does a handshake, "." hears content,
 // "#" says nothing and waits for the end, whatever comes,
-// and "?" for the bytes behind it.
+// "?" for the bytes behind it, and "@" until somebody has opened and closed the
+// FIFO of that name.
 func dialogue(t *testing.T, raw net.Conn, script string) (body string) {
 	defer raw.Close()
 	conn, r := raw, bufio.NewReader(raw)
@@ -57,6 +58,8 @@ func dialogue(t *testing.T, raw net.Conn, script string) (body string) {
 		case line == "":
 		case line[0] == '<':
 			conn.Write([]byte(strings.ReplaceAll(strings.TrimSpace(line[1:]), "|", "\r\n") + "\r\n"))
+		case line[0] == '@':
+			os.ReadFile(line[1:])
 		case line[0] == '?':
 			for !strings.Contains(body, line[1:]) {
 				b, err := r.ReadByte()
@@ -303,6 +306,10 @@ func TestNobodyReadsTheReport(t *testing.T) {
 	}
 	jw.Write(aJob())
 	jw.Close()
+	gone := filepath.Join(t.TempDir(), "gone")
+	if err := syscall.Mkfifo(gone, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	go func() { // the reader goes away when MAIL has been announced
 		b := make([]byte, 1)
 		for b[0] != 0x80|byte(smtp.AtMail) {
@@ -311,8 +318,9 @@ func TestNobodyReadsTheReport(t *testing.T) {
 			}
 		}
 		syscall.Close(fds[0])
+		os.WriteFile(gone, nil, 0)
 	}()
-	gate := "EHLO\n< 250 mx\nMAIL\n< 250 ok\nRCPT\n< 250 ok\nDATA\n"
+	gate := "EHLO\n< 250 mx\nMAIL\n< 250 ok\nRCPT\n< 250 ok\nDATA\n@" + gone + "\n"
 	_, code, body := start(t, gate+"< 354 go\n#", message, nil, []*os.File{jr, os.NewFile(uintptr(fds[1]), "result")},
 		"qmail-remote-io", "-j", "3", "-r", "4", "--", "mx", "me@client.example", "you@mx.example")
 	if code != exitSystem || strings.Contains(body, "hello") {

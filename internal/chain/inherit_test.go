@@ -24,9 +24,14 @@ func TestSignalsOfHelpers(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "ucspi-tlsc"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	const want = "TLS TLS failed SigBlk: 0000000000000000 SigIgn: 0000000000000000\n"
-	if got := underRspawn(t, dir); got != want {
-		t.Errorf("got %q", got)
+	got := underRspawn(t, dir)
+	// This test's own parent may have had other signals ignored.
+	for _, field := range []string{"SigBlk: ", "SigIgn: "} {
+		_, hex, found := strings.Cut(got, field)
+		set, err := strconv.ParseUint(hex[:min(len(hex), 16)], 16, 64)
+		if !found || err != nil || set&(1<<(syscall.SIGPIPE-1)|1<<(syscall.SIGCHLD-1)) != 0 {
+			t.Errorf("%s in %q", field, got)
+		}
 	}
 }
 
