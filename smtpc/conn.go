@@ -29,6 +29,11 @@ type Conn struct {
 	tls smtp.Security
 	out []byte // what is said next; kept for its memory
 
+	// What transactions have left behind, see reuse.go.
+	sends int
+	spoke time.Time // when the last one ended
+	dirty bool      // the server still holds a transaction that we gave up
+
 	// The listener, see listen.go.
 	listening sync.WaitGroup
 	ears      chan heard

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
 	"postrider/internal/smtp"
 )
@@ -309,10 +310,22 @@ func (t *talk) internationalize(facts smtp.Facts) *smtp.Ending {
 	return nil
 }
 
+// reset makes the server forget a transaction that was given up.
+func (t *talk) reset() *smtp.Ending {
+	if !t.dirty {
+		return nil
+	}
+	r, end := t.ask(smtp.AtMail, "RSET")
+	if end == nil && !r.Positive() {
+		end = t.refused(smtp.AtMail, r)
+	}
+	return end
+}
+
 // chunked prepares for BDAT. What fits in the first flight is encoded now, so
 // that a message which cannot be read ends before MAIL.
 func (t *talk) chunked(wire int64) *smtp.Ending {
-	if wire > maxFlight {
+	if wire > maxFlight || t.sends > 0 && time.Since(t.spoke) > restless {
 		t.way = byChunks
 		return nil
 	}
