@@ -21,7 +21,7 @@ func (e *Engine) Deliver(ctx context.Context, job Job) (o report.Outcome) {
 	}()
 	h, err := e.hop(job)
 	if err != nil {
-		return report.Outcome{Cause: report.UnreadableControl, Detail: err.Error()}
+		return report.Outcome{Cause: report.UnreadableControl} // smtproutes, and stock says no more
 	}
 	ctx, stop := context.WithTimeout(ctx, e.limit(job))
 	defer stop()

@@ -268,8 +268,8 @@ func faulty(t *testing.T, name, script, other string, k kind, want string) {
 		t.Fatal(err)
 	}
 	for _, arrival := range []smtptest.Arrival{smtptest.Whole, smtptest.Bytes} {
-		if k == doubles && arrival != smtptest.Whole {
-			continue // what comes later than it could be seen is another fault
+		if arrival != smtptest.Whole && (k == doubles || strings.Contains(script, `"*`)) {
+			continue // what comes later than it can be seen is another fault; what is endless takes too long
 		}
 		for mode, d := range map[string]*smtptest.Dialogue{"clear": d, "tls": d.WithTLS()} {
 			if d == nil {

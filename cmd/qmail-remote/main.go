@@ -36,6 +36,9 @@ func main() {
 // run delivers and reports; 111 means that the report could not be written, and
 // reads as a deferral.
 func run(ctx context.Context, argv []string, stdin *os.File, write func([]byte) error) int {
+	if isPlaceholder(os.Stdout) {
+		return 111 // nobody would hear that the message went, and it would go again
+	}
 	o := deliver(ctx, argv, stdin)
 	if write(o.AppendTo(nil)) != nil {
 		return 111

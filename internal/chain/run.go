@@ -139,9 +139,10 @@ func beforeMark(e ending) smtp.Transaction {
 	switch {
 	case e.late:
 		return atTLS(smtp.TimedOut, e.why())
-	case e.status.Signaled() || e.status.ExitStatus() == tlsError:
-		// A crash of ours is answered as a broken handshake is: the peer may
-		// have provoked it.
+	case e.status.ExitStatus() == tlsError, strings.HasPrefix(e.note, "panic:"):
+		// A panic is answered as a broken handshake is: the peer may have
+		// provoked it. Any other death is for want of something here, and
+		// that must not send mail in clear.
 		return atTLS(smtp.TLSFailed, e.why())
 	}
 	return atTLS(smtp.TLSLocal, e.why())

@@ -81,7 +81,7 @@ func (c Cause) sayLocal() sentence {
 	case STSFailed:
 		return sentence{'Z', "Sorry, MTA-STS protects mail to %h and I can't verify it", "4.7.5"}
 	case TLSLocal:
-		return sentence{'Z', "Unable to use my own TLS certificates or keys", "4.3.0"}
+		return sentence{'Z', "Unable to set up TLS on my side", "4.3.0"}
 	case UTF8Unavailable:
 		return sentence{'D', "%h does not take internationalized addresses", "5.6.7"}
 	case TooLarge:

@@ -53,7 +53,8 @@ func anyAccepted(rs []smtp.Reply) bool {
 func (o *Outcome) AppendTo(dst []byte) []byte {
 	last := o.appendMessage(nil, maxRemote)
 	if over := len(last) + 2*len(o.Rcpts) - maxReport; over >= 0 { // thousands of recipients
-		last = o.appendMessage(nil, max(maxRemote-over-1, 0))
+		text := min(len(o.Reply.String()), maxRemote)
+		last = o.appendMessage(nil, max(text-over-1, 0))
 	}
 	room := maxReport - len(dst) - len(last)
 	text := maxRemote
