@@ -49,6 +49,11 @@ func ReadDialogue(file string) (*Dialogue, error) {
 
 // ParseDialogue parses a dialogue; see the package comment for the format.
 func ParseDialogue(data []byte) (*Dialogue, error) {
+	for line := range bytes.Lines(data) {
+		if bytes.Equal(bytes.TrimRight(line, "\r\n"), []byte("-- --")) {
+			return nil, fmt.Errorf("a section without a name") // txtar.Parse panics
+		}
+	}
 	ar := txtar.Parse(data)
 	d := &Dialogue{
 		Comment: string(ar.Comment),
