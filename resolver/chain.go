@@ -16,38 +16,45 @@ type answer struct {
 	canonical string // the end of the chain
 }
 
-// ask follows name to records of a type. Errors are *Error. Every look-up comes
-// through here, and nothing below it remembers anything: a cache goes here.
-func (r *Resolver) ask(ctx context.Context, name string, typ uint16) (answer, error) {
+// untold is the TTL of what no record vouches for.
+const untold = -1
+
+// ask follows name to records of a type. Errors are *Error. The second result is
+// for how many seconds the answer, or the failure, holds: the lowest TTL on the
+// way, and of the SOA that denies (RFC 2308 §5), or untold. Every look-up comes
+// through here, and nothing below it remembers anything; Cache does, above.
+func (r *Resolver) ask(ctx context.Context, name string, typ uint16) (answer, int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	fail := func(k Kind, secure bool, err error) (answer, error) {
-		return answer{}, &Error{Kind: k, Name: name, Type: typeName(typ), Secure: secure, Err: err}
+	fail := func(k Kind, err error) (answer, int64, error) {
+		return answer{}, untold, &Error{Kind: k, Name: name, Type: typeName(typ), Err: err}
 	}
 	at, ok := askable(name)
 	if !ok {
-		return fail(NotFound, false, errName)
+		return fail(NotFound, errName)
 	}
-	secure := true
+	secure, ttl := true, uint32(maxTTL)
 	for links := 0; ; {
 		m, err := r.exchange(ctx, newQuestion(at, typ))
 		if err != nil {
-			return fail(Temporary, false, err)
+			return fail(Temporary, err)
 		}
 		secure = secure && m.secure
 		asked := at
 		if at, links, err = m.follow(asked, links); err != nil {
-			return fail(Temporary, false, err)
+			return fail(Temporary, err)
 		}
 		kind, err := m.end(asked, at)
+		ttl = min(ttl, m.ttl)
 		switch {
 		case err != nil:
-			return fail(Temporary, false, err)
+			return fail(Temporary, err)
 		case kind != 0:
-			return fail(kind, secure, nil)
+			e := &Error{Kind: kind, Name: name, Type: typeName(typ), Secure: secure}
+			return answer{}, m.denial(at, ttl), e
 		case len(m.records) > 0:
 			m.secure = secure
-			return answer{m, at}, nil
+			return answer{m, at}, int64(ttl), nil
 		}
 	}
 }
@@ -70,6 +77,7 @@ func (m *reply) follow(at string, links int) (string, int, error) {
 		if links++; links > maxLinks {
 			return "", links, errChain
 		}
+		m.ttl = min(m.ttl, r.ttl)
 		at, i = to, -1
 	}
 	return at, links, nil
@@ -85,6 +93,7 @@ func (m *reply) end(asked, at string) (Kind, error) {
 		switch {
 		case r.typ == m.asked && r.owner == at:
 			found = append(found, r)
+			m.ttl = min(m.ttl, r.ttl)
 		case r.typ == m.asked || asked == at: // not ours, nor a link of ours
 			strange = true
 		}
@@ -103,6 +112,15 @@ func (m *reply) end(asked, at string) (Kind, error) {
 		return 0, errNonsense
 	}
 	return NoData, nil // RFC 2308 §2.2
+}
+
+// denial is for how many seconds at is denied behind a chain of a TTL. Only the
+// SOA of a zone that at is in can say so (RFC 2308 §5).
+func (m *reply) denial(at string, ttl uint32) int64 {
+	if !m.hasSOA || !within(at, m.soa) {
+		return untold
+	}
+	return int64(min(ttl, m.soaTTL))
 }
 
 // within reports whether name is zone or below it; the root is "".

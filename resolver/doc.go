@@ -6,4 +6,8 @@
 // truncated, CNAME chains, deadlines. It does not know what an MX is for: order,
 // null MX and loops are judged in remote. Names arrive and leave as A-labels
 // without a final dot.
+//
+// A Resolver remembers nothing: a program that is run for one delivery has no use
+// for it. A Cache is the same to its callers and remembers, for one that stays; a
+// program that makes none has nothing of it linked in.
 package resolver

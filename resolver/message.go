@@ -115,20 +115,26 @@ type reply struct {
 	records []record // answer section, class IN: CNAMEs and the type asked for
 	soa     string   // owner of the SOA in the authority section
 	hasSOA  bool
-	secure  bool // AD, from a server that may be believed
+	soaTTL  uint32 // how long that SOA denies (RFC 2308 §5)
+	ttl     uint32 // the lowest of the links and records that follow and end found
+	secure  bool   // AD, from a server that may be believed
 }
+
+// maxTTL is the longest TTL there is, in seconds (RFC 2181 §8).
+const maxTTL = 1<<31 - 1
 
 // record is one resource record; its data is reply.msg[at:end].
 type record struct {
 	owner   string
 	typ     uint16
+	ttl     uint32
 	at, end int
 }
 
 // parse frames an answer that answeredBy has let pass. Data that is wrong inside
 // its length is found out only if it is wanted; wrong lengths end the message.
 func (q *question) parse(msg []byte) (*reply, error) {
-	m := &reply{msg: msg, asked: q.typ, flags: binary.BigEndian.Uint16(msg[2:])}
+	m := &reply{msg: msg, asked: q.typ, flags: binary.BigEndian.Uint16(msg[2:]), ttl: maxTTL}
 	m.rcode = int(m.flags & maskRcode)
 	if binary.BigEndian.Uint16(msg[4:]) == 0 {
 		return m, nil
@@ -140,7 +146,7 @@ func (q *question) parse(msg []byte) (*reply, error) {
 			if !ok || len(msg)-at < 10 {
 				return nil, errGarbled
 			}
-			r := record{owner: owner, typ: binary.BigEndian.Uint16(msg[at:]), at: at + 10}
+			r := record{owner: owner, typ: binary.BigEndian.Uint16(msg[at:]), ttl: ttlAt(msg[at+4:]), at: at + 10}
 			r.end = r.at + int(binary.BigEndian.Uint16(msg[at+8:]))
 			if r.end > len(msg) {
 				return nil, errGarbled
@@ -162,8 +168,19 @@ func (m *reply) take(section int, r record) {
 	case section == 0 && (r.typ == m.asked || r.typ == dns.TypeCNAME):
 		m.records = append(m.records, r)
 	case section == 1 && r.typ == dns.TypeSOA:
-		m.soa, m.hasSOA = r.owner, true
+		m.soa, m.hasSOA, m.soaTTL = r.owner, true, 0
+		if r.end-r.at >= 4 { // MINIMUM stands last (RFC 1035 §3.3.13)
+			m.soaTTL = min(r.ttl, ttlAt(m.msg[r.end-4:]))
+		}
 	}
+}
+
+// ttlAt reads a TTL; one with its highest bit set is zero (RFC 2181 §8).
+func ttlAt(b []byte) uint32 {
+	if n := binary.BigEndian.Uint32(b); n <= maxTTL {
+		return n
+	}
+	return 0
 }
 
 // name is the domain name that fills msg[at:end].

@@ -59,10 +59,14 @@ func New(c Config, dial func(ctx context.Context, network, address string) (net.
 // MX asks for the exchangers of name. Hosts that no host can have as a name are
 // left out; when none is left, the failure is Temporary, not NoData.
 func (r *Resolver) MX(ctx context.Context, name string) (MXAnswer, error) {
-	a, err := r.ask(ctx, name, dns.TypeMX)
+	a, _, err := r.ask(ctx, name, dns.TypeMX)
 	if err != nil {
 		return MXAnswer{}, err
 	}
+	return a.mx(name)
+}
+
+func (a answer) mx(name string) (MXAnswer, error) {
 	out := MXAnswer{Secure: a.secure}
 	for _, rec := range a.records {
 		if len(out.MX) == maxMX {
@@ -77,43 +81,60 @@ func (r *Resolver) MX(ctx context.Context, name string) (MXAnswer, error) {
 		}
 	}
 	if len(out.MX) == 0 {
-		return MXAnswer{}, a.unusable(name, "MX")
+		return MXAnswer{}, a.unusable(name, dns.TypeMX)
 	}
 	return out, nil
 }
 
 // Addrs asks for the addresses of name of one family: IPv6 or IPv4.
 func (r *Resolver) Addrs(ctx context.Context, name string, v6 bool) (AddrAnswer, error) {
-	typ := dns.TypeA
-	if v6 {
-		typ = dns.TypeAAAA
-	}
-	a, err := r.ask(ctx, name, typ)
+	typ := addrType(v6)
+	a, _, err := r.ask(ctx, name, typ)
 	if err != nil {
 		return AddrAnswer{}, err
 	}
+	return a.addrs(name, typ)
+}
+
+// addrType is the type of the addresses of one family.
+func addrType(v6 bool) uint16 {
+	if v6 {
+		return dns.TypeAAAA
+	}
+	return dns.TypeA
+}
+
+func (a answer) addrs(name string, typ uint16) (AddrAnswer, error) {
 	out := AddrAnswer{Canonical: a.canonical, Secure: a.secure}
 	for _, rec := range a.records {
 		if len(out.Addrs) == maxAddrs {
 			break
 		}
 		addr, ok := netip.AddrFromSlice(a.msg[rec.at:rec.end])
-		if ok && addr.Is6() == v6 {
+		if ok && addr.Is6() == (typ == dns.TypeAAAA) {
 			out.Addrs = append(out.Addrs, addr)
 		}
 	}
 	if len(out.Addrs) == 0 {
-		return AddrAnswer{}, a.unusable(name, typeName(typ))
+		return AddrAnswer{}, a.unusable(name, typ)
 	}
 	return out, nil
 }
 
 // TLSA asks for the TLSA records of _port._tcp.name (RFC 6698 §3).
 func (r *Resolver) TLSA(ctx context.Context, port uint16, name string) (TLSAAnswer, error) {
-	a, err := r.ask(ctx, "_"+strconv.Itoa(int(port))+"._tcp."+name, dns.TypeTLSA)
+	a, _, err := r.ask(ctx, tlsaName(port, name), dns.TypeTLSA)
 	if err != nil {
 		return TLSAAnswer{}, err
 	}
+	return a.tlsa(), nil
+}
+
+func tlsaName(port uint16, name string) string {
+	return "_" + strconv.Itoa(int(port)) + "._tcp." + name
+}
+
+func (a answer) tlsa() TLSAAnswer {
 	out := TLSAAnswer{Secure: a.secure}
 	for _, rec := range a.records[:min(len(a.records), maxTLSA)] {
 		d := a.msg[rec.at:rec.end]
@@ -122,14 +143,14 @@ func (r *Resolver) TLSA(ctx context.Context, port uint16, name string) (TLSAAnsw
 		}
 		out.Records = append(out.Records, TLSA{d[0], d[1], d[2], d[3:]})
 	}
-	return out, nil
+	return out
 }
 
 // CNAMESecure reports whether name, which is an alias, is one by an authenticated
 // CNAME record, whatever becomes of the chain after it (RFC 7672 §2.2.2). A name
 // that is no alias is a NoData error.
 func (r *Resolver) CNAMESecure(ctx context.Context, name string) (secure bool, err error) {
-	a, err := r.ask(ctx, name, dns.TypeCNAME)
+	a, _, err := r.ask(ctx, name, dns.TypeCNAME)
 	if err != nil {
 		return false, err
 	}
@@ -138,6 +159,6 @@ func (r *Resolver) CNAMESecure(ctx context.Context, name string) (secure bool, e
 
 // unusable is the failure of an answer that has records, and none that is any
 // good: nothing that a bounce may be built on.
-func (a answer) unusable(name, typ string) error {
-	return &Error{Kind: Temporary, Name: name, Type: typ, Err: errGarbled}
+func (a answer) unusable(name string, typ uint16) error {
+	return &Error{Kind: Temporary, Name: name, Type: typeName(typ), Err: errGarbled}
 }
