@@ -54,7 +54,7 @@ func (o *Outcome) AppendTo(dst []byte) []byte {
 	last := o.appendMessage(nil, maxRemote)
 	if over := len(last) + 2*len(o.Rcpts) - maxReport; over >= 0 { // thousands of recipients
 		text := min(len(o.Reply.String()), maxRemote)
-		last = o.appendMessage(nil, max(text-over-1, 0))
+		last = o.appendMessage(nil, max(text-over-8, 0))
 	}
 	room := maxReport - len(dst) - len(last)
 	text := maxRemote

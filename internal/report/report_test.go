@@ -125,7 +125,7 @@ func TestBounds(t *testing.T) {
 			r.Lines = append(r.Lines, strings.Repeat(string(l), 100))
 		}
 		o := Outcome{Cause: GaveUp, Host: "2001:db8::1", Reply: r}
-		for range rcpts % 4000 {
+		for range rcpts % 4500 {
 			o.Rcpts = append(o.Rcpts, r)
 		}
 		for _, cause := range []Cause{GaveUp, ContentRefused, Accepted} {
