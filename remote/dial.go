@@ -26,11 +26,13 @@ type dialed struct {
 func (e *Engine) race(ctx context.Context, from routes.Source, addrs []netip.AddrPort) (conn net.Conn, peer netip.AddrPort, rest []netip.AddrPort) {
 	if len(addrs) == 1 {
 		conn, err := e.dial(ctx, from, addrs[0])
+		e.mark(ctx, addrs[0], err)
 		if err != nil {
 			return nil, peer, nil
 		}
 		return conn, addrs[0], nil
 	}
+	parent := ctx
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	results := make(chan dialed)
@@ -61,11 +63,15 @@ func (e *Engine) race(ctx context.Context, from routes.Source, addrs []netip.Add
 			switch {
 			case d.err == nil && winner < 0:
 				winner, conn = d.at, d.conn
+				e.mark(parent, addrs[d.at], nil)
 				stop()
 			case d.err == nil:
 				d.conn.Close() // before it has said a byte
 			default:
-				failed[d.at] = winner < 0
+				if winner < 0 {
+					failed[d.at] = true
+					e.mark(parent, addrs[d.at], d.err)
+				}
 				if winner < 0 && started < len(addrs) {
 					start()
 					next.Reset(stagger)
@@ -84,23 +90,26 @@ func (e *Engine) race(ctx context.Context, from routes.Source, addrs []netip.Add
 	return conn, peer, rest
 }
 
-// dial connects to one address within timeoutconnect, and tells tcpto about it.
-// Only a time-out of its own counts there: no refusal, no lost race.
+// dial connects to one address within timeoutconnect.
 func (e *Engine) dial(ctx context.Context, from routes.Source, to netip.AddrPort) (net.Conn, error) {
-	own, stop := context.WithTimeout(ctx, e.Control.TimeoutConnect)
+	ctx, stop := context.WithTimeout(ctx, e.Control.TimeoutConnect)
 	defer stop()
 	source := from.V4
 	if to.Addr().Is6() {
 		source = from.V6
 	}
-	conn, err := e.Dial(own, source, to)
+	return e.Dial(ctx, source, to)
+}
+
+// mark tells tcpto what became of an attempt to connect. Only a time-out of its
+// own counts there: no refusal, no lost race, no delivery called off.
+func (e *Engine) mark(ctx context.Context, to netip.AddrPort, err error) {
 	switch {
 	case err == nil:
 		e.Timeouts.Answered(to.Addr())
 	case ctx.Err() == nil && isTimeout(err):
 		e.Timeouts.TimedOut(to.Addr())
 	}
-	return conn, err
 }
 
 func isTimeout(err error) bool {
