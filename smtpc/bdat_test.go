@@ -108,7 +108,7 @@ func TestChunks(t *testing.T) {
 		{name: "no recipient, no content", msg: long(), want: "RCPT [550]",
 			script: chunking + "> MAIL FROM:<s@x.example>\n> RCPT TO:<r@y.example>\n< 250 ok\n< 550 no"},
 		{name: "too many replies", msg: long(), want: "body garbled [250]", script: strings.Replace(
-			inChunks(1, "", ""), "> BDAT", "!wait 1s\n< 250 a\n< 250 b\n> BDAT", 1)},
+			inChunks(1, "", ""), "> BDAT", "!wait 1s\n< 250 a\n< 250 b\n!wait 1s\n> BDAT", 1)},
 	})
 }
 
