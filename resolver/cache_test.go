@@ -271,6 +271,9 @@ func TestCacheCopies(t *testing.T) {
 		mx.MX[1].Host = "evil.example"
 		a.Addrs = append(a.Addrs[:1], a.Addrs[0])
 		tlsa.Records[0].Data = append(tlsa.Records[0].Data, 9, 9)
+		if !reflect.DeepEqual(tlsa.Records[1], wantTLSA.Records[1]) {
+			t.Errorf("one record's data runs into another's: %+v", tlsa)
+		}
 		tlsa.Records[1].Data[0] = 9
 		tlsa.Records[0] = tlsa.Records[1]
 		e.Kind, e.Name = resolver.NotFound, "evil.example"
@@ -319,6 +322,34 @@ func TestCacheShares(t *testing.T) {
 		if got != want || s.asked.Load() != 1 {
 			t.Errorf("%+v, asked %d times", got, s.asked.Load())
 		}
+	})
+}
+
+// What is asked of one name at the same time is kept apart.
+func TestCacheSharesNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := dnstest.Zone{"example.net. MX": {"10 mx.example.net."}, "example.net. A": {"192.0.2.7"},
+			"example.net. AAAA": {"2001:db8::7"}, "_25._tcp.example.net. TLSA": {"3 1 1 19"},
+			"_465._tcp.example.net. TLSA": {"3 1 1 46"}}.Resolver()
+		c := resolver.NewCache(f.Resolver, resolver.CacheOptions{})
+		var all sync.WaitGroup
+		for _, port := range []uint16{25, 465} {
+			all.Go(func() {
+				want, _ := f.TLSA(t.Context(), port, "example.net")
+				if got, err := c.TLSA(t.Context(), port, "example.net"); err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("port %d: %+v, %v", port, got, err)
+				}
+			})
+		}
+		for kind := range 5 {
+			all.Go(func() {
+				want, wantErr := ask1(t.Context(), f, "example.net", kind)
+				if got, err := ask1(t.Context(), c, "example.net", kind); !reflect.DeepEqual(got, want) || !same(err, wantErr) {
+					t.Errorf("%d: %+v, %v", kind, got, err)
+				}
+			})
+		}
+		all.Wait()
 	})
 }
 
