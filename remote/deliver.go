@@ -27,7 +27,7 @@ func (e *Engine) Deliver(ctx context.Context, job Job) (o report.Outcome) {
 	defer stop()
 	cands, cause := e.candidatesInTime(ctx, h)
 	if cause != report.Accepted {
-		return report.Outcome{Cause: cause, Host: job.Host}
+		return report.Outcome{Cause: cause, Host: h.name}
 	}
 	from, _ := e.DomainIPs.Lookup(h.sender)
 	t := trial{Engine: e, job: job, hop: h, from: from, left: maxTries}

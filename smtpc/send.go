@@ -209,7 +209,19 @@ func (t *talk) lost(r smtp.Reply, end *smtp.Ending) smtp.Stage {
 	if t.due == smtp.AtDot && t.way != byData && isUnknown(r) {
 		return t.end(t.unchunked(r))
 	}
+	if t.due == smtp.AtDot && t.way == byData && r.Positive() && end.Fault == smtp.Garbled && t.farewell() {
+		return t.end(&smtp.Ending{Stage: smtp.AtQuit, Reply: r})
+	}
 	return t.end(end)
+}
+
+// farewell reports whether what came in one piece with the acceptance of a
+// message is no answer about it: the server is leaving, or babbles. The
+// message is taken either way (RFC 5321 §4.2.5); only a second verdict, when
+// one was due, leaves it open which of them is meant.
+func (t *talk) farewell() bool {
+	r, err := t.in.ReadReply() // of what is buffered: the connection is closed
+	return err != nil || r.Code == 421
 }
 
 func (t *talk) end(end *smtp.Ending) smtp.Stage {

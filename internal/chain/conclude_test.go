@@ -40,8 +40,12 @@ func TestConclude(t *testing.T) {
 		"refused at MAIL":                {result: sending + record(smtp.AtMail, smtp.NoFault), stage: smtp.AtMail},
 		"silence after the dot":          {result: all + record(smtp.AtDot, smtp.TimedOut), stage: smtp.AtDot, fault: smtp.TimedOut},
 
-		"handshake failed":   {"", ending{status: exited(98)}, smtp.AtTLS, smtp.TLSFailed},
-		"helper crashed":     {"", ending{status: syscall.WaitStatus(syscall.SIGABRT)}, smtp.AtTLS, smtp.TLSFailed},
+		"handshake failed": {"", ending{status: exited(98)}, smtp.AtTLS, smtp.TLSFailed},
+		// What the peer may have provoked, and what only we can have.
+		"helper panicked":    {"", ending{status: syscall.WaitStatus(syscall.SIGABRT), note: "panic: index out of range"}, smtp.AtTLS, smtp.TLSFailed},
+		"no memory":          {"", ending{status: syscall.WaitStatus(syscall.SIGABRT), note: "fatal error: out of memory"}, smtp.AtTLS, smtp.TLSLocal},
+		"killed at once":     {"", ending{status: killed}, smtp.AtTLS, smtp.TLSLocal},
+		"an empty message":   {sending + string([]byte{0x80 | byte(smtp.AtDot)}) + sending, ending{status: killed}, smtp.AtDot, smtp.Dropped},
 		"no anchors":         {"", ending{status: exited(96)}, smtp.AtTLS, smtp.TLSLocal},
 		"no such program":    {"", ending{status: exited(111)}, smtp.AtTLS, smtp.TLSLocal},
 		"exited without sin": {"", ending{status: exited(0)}, smtp.AtTLS, smtp.TLSLocal},

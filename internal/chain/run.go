@@ -106,7 +106,9 @@ const tlsError = 98
 func conclude(result []byte, e ending) smtp.Transaction {
 	mark := smtp.AtTLS
 	for len(result) > 0 && result[0]&0x80 != 0 {
-		mark = smtp.Stage(result[0] &^ 0x80)
+		if mark != smtp.AtDot { // that of an empty message's end comes first
+			mark = smtp.Stage(result[0] &^ 0x80)
+		}
 		result = result[1:]
 	}
 	t, err := smtp.ParseTransaction(result)

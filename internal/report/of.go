@@ -6,7 +6,9 @@ import "postrider/internal/smtp"
 func Of(t smtp.Transaction, host string) Outcome {
 	o := Outcome{Host: host, Reply: t.Reply, Rcpts: t.Rcpts, TLS: t.TLS, InDoubt: t.InDoubt(), Detail: t.Detail}
 	if t.Fault != smtp.NoFault {
-		o.Cause = ofFault(t)
+		if o.Cause = ofFault(t); o.Cause == ConnectionDied {
+			o.Detail = "" // stock's sentence, to the byte
+		}
 		return o
 	}
 	switch t.Stage {
