@@ -72,10 +72,10 @@ func (t *trial) converse(ctx context.Context, c Candidate, conn net.Conn, peer n
 
 // attempt is one conversation on one connection.
 func (t *trial) attempt(ctx context.Context, m manner, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
-	h := Handover{Conn: conn, Policy: m.policy, Envelope: t.job.Envelope, Message: t.job.Message,
-		QMTP: t.hop.route.QMTP, Creds: t.creds(peer),
-		Params: smtpc.Params{Helo: t.helo(), Timeout: t.Control.TimeoutRemote, HeloOnly: m.heloOnly, NoChunking: m.noChunking}}
+	h := t.handover(m, peer)
+	h.Conn = conn
 	if m.policy.Implicit {
+		h.Envelope = t.job.envelope()
 		return t.UnderTLS.Converse(ctx, h)
 	}
 	if h.QMTP {
@@ -83,36 +83,60 @@ func (t *trial) attempt(ctx context.Context, m manner, conn net.Conn, peer netip
 			conn.Close()
 			return smtp.Transaction{Ending: smtp.Ending{Stage: smtp.AtTLS, Fault: smtp.NoTLS}}
 		}
-		return qmtp.Send(ctx, conn, h.Envelope, h.Message, h.Params.Timeout, smtp.Security{})
+		return qmtp.Send(ctx, conn, t.job.envelope(), h.Message, h.Params.Timeout, smtp.Security{})
 	}
 	c := smtpc.New(conn, h.Params)
-	defer c.Close()
 	if err := c.Greet(ctx); err != nil {
+		c.Close()
 		return ended(err)
 	}
 	if m.policy.Mode != tlspolicy.None && (c.Ext().StartTLS || m.policy.Required()) {
 		err := c.RequestTLS(ctx)
 		if err == nil {
-			h.Conn = c.Release()
+			h.Conn, h.Envelope = c.Release(), t.job.envelope()
 			return t.UnderTLS.Converse(ctx, h)
 		}
 		// A server that refuses STARTTLS and stays is spoken to in clear.
 		if tx := ended(err); m.policy.Required() || tx.Fault != smtp.NoTLS || tx.Reply.Code == 421 {
+			c.Quit()
 			return tx
 		}
 	}
+	h.Envelope = t.job.envelope()
 	return finish(ctx, c, h)
+}
+
+// handover is what a conversation with peer needs, but for the connection and
+// the envelope, which is sealed as late as can be.
+func (t *trial) handover(m manner, peer netip.AddrPort) Handover {
+	h := Handover{Policy: m.policy, Message: t.job.Message, QMTP: t.hop.route.QMTP, Creds: t.creds(peer),
+		Params: smtpc.Params{Helo: t.helo(), Timeout: t.Control.TimeoutRemote, HeloOnly: m.heloOnly, NoChunking: m.noChunking}}
+	if t.Conns != nil && !h.QMTP {
+		key := t.key(m.policy, peer)
+		h.Keep = func(c *smtpc.Conn) { t.Conns.Keep(key, c) }
+	}
+	return h
 }
 
 // finish is what follows the EHLO that counts, in clear or under TLS.
 func finish(ctx context.Context, c *smtpc.Conn, h Handover) smtp.Transaction {
 	if h.Creds != nil {
 		if err := c.Auth(ctx, *h.Creds); err != nil {
+			c.Quit()
 			return ended(err)
 		}
 	}
+	return send(ctx, c, h)
+}
+
+// send carries out the transaction, and keeps the conversation if it may.
+func send(ctx context.Context, c *smtpc.Conn, h Handover) smtp.Transaction {
 	tx := c.Send(ctx, h.Envelope, h.Message)
-	c.Quit()
+	if h.Keep != nil && c.Reusable() {
+		h.Keep(c)
+	} else {
+		c.Quit()
+	}
 	return tx
 }
 
@@ -147,11 +171,11 @@ type InProcess struct{}
 
 // Converse implements Converser.
 func (InProcess) Converse(ctx context.Context, h Handover) smtp.Transaction {
-	defer h.Conn.Close()
 	patience, stop := context.WithTimeout(ctx, h.Params.Timeout)
 	defer stop()
 	secured, info, err := h.Policy.Secure(patience, h.Conn)
 	if err != nil {
+		h.Conn.Close()
 		fault := smtp.TLSFailed
 		if e := new(tlspolicy.Error); errors.As(err, &e) && e.What == tlspolicy.Local {
 			fault = smtp.TLSLocal
@@ -163,12 +187,12 @@ func (InProcess) Converse(ctx context.Context, h Handover) smtp.Transaction {
 		return qmtp.Send(ctx, secured, h.Envelope, h.Message, h.Params.Timeout, h.Params.TLS)
 	}
 	c := smtpc.New(secured, h.Params)
-	defer c.Close()
 	hello := c.Hello
 	if h.Policy.Implicit {
 		hello = c.Greet
 	}
 	if err := hello(ctx); err != nil {
+		c.Close()
 		tx := ended(err)
 		tx.TLS = h.Params.TLS
 		return tx

@@ -10,28 +10,54 @@ import (
 	"postrider/tlspolicy"
 )
 
+// Plan is where a job goes, before anybody has been spoken to.
+type Plan struct {
+	hop   hop
+	from  routes.Source
+	cands []Candidate
+}
+
 // Deliver carries out one delivery and says what became of it. It returns
 // within a second after ctx ends. It never fails: a panic below it is an
 // Outcome too, and defers the mail.
-func (e *Engine) Deliver(ctx context.Context, job Job) (o report.Outcome) {
+func (e *Engine) Deliver(ctx context.Context, job Job) report.Outcome {
+	plan, o := e.Plan(ctx, job)
+	if plan == nil {
+		return o
+	}
+	return e.Carry(ctx, plan, job)
+}
+
+// Plan finds out where a job goes. Without a plan, the outcome says why.
+func (e *Engine) Plan(ctx context.Context, job Job) (p *Plan, o report.Outcome) {
+	defer func() {
+		if recover() != nil {
+			p, o = nil, report.Outcome{Cause: report.Crashed}
+		}
+	}()
+	h, err := e.hop(job)
+	if err != nil {
+		return nil, report.Outcome{Cause: report.UnreadableControl} // smtproutes, and stock says no more
+	}
+	cands, cause := e.candidatesInTime(ctx, h)
+	if cause != report.Accepted {
+		return nil, report.Outcome{Cause: cause, Host: h.name}
+	}
+	from, _ := e.DomainIPs.Lookup(h.sender)
+	return &Plan{hop: h, from: from, cands: passes(cands)}, o
+}
+
+// Carry tries a plan's candidates until somebody decides.
+func (e *Engine) Carry(ctx context.Context, p *Plan, job Job) (o report.Outcome) {
 	defer func() {
 		if recover() != nil {
 			o = report.Outcome{Cause: report.Crashed}
 		}
 	}()
-	h, err := e.hop(job)
-	if err != nil {
-		return report.Outcome{Cause: report.UnreadableControl} // smtproutes, and stock says no more
-	}
 	ctx, stop := context.WithTimeout(ctx, e.limit(job))
 	defer stop()
-	cands, cause := e.candidatesInTime(ctx, h)
-	if cause != report.Accepted {
-		return report.Outcome{Cause: cause, Host: h.name}
-	}
-	from, _ := e.DomainIPs.Lookup(h.sender)
-	t := trial{Engine: e, job: job, hop: h, from: from, left: maxTries}
-	for _, c := range passes(cands) {
+	t := trial{Engine: e, job: job, hop: p.hop, from: p.from, left: maxTries}
+	for _, c := range p.cands {
 		if t.host(ctx, c) == stopHere {
 			return t.last
 		}
@@ -88,6 +114,12 @@ func (t *trial) host(ctx context.Context, c Candidate) next {
 		return t.file(report.Outcome{Cause: c.Fails, Host: c.Host, Detail: c.Detail}, nextHost)
 	}
 	addrs := t.unblocked(c.Addrs)
+	if tx, peer, ok := t.reuse(ctx, c, addrs); ok {
+		o := report.Of(tx, peer.Addr().String())
+		if v := t.file(o, judge(&tx)); v != nextAddress {
+			return v
+		}
+	}
 	for len(addrs) > 0 && t.left > 0 && ctx.Err() == nil {
 		addrs = addrs[:min(len(addrs), t.left)]
 		conn, peer, rest := t.race(ctx, t.from, addrs)

@@ -66,4 +66,6 @@ type Engine struct {
 	Dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
 	// Interfaces lists the addresses of this machine's interfaces.
 	Interfaces func() []netip.Addr
+	// Conns keeps conversations for other deliveries; nil where there are none.
+	Conns Conns
 }

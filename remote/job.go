@@ -17,6 +17,18 @@ type Job struct {
 	Host     string
 	Envelope smtp.Envelope
 	Message  *smtp.Message
+	// Seal, if set, gives the envelope at the last moment, when MAIL is about to
+	// be said: others may have joined the delivery since (see Plan.Key). It may
+	// be called again, and then says the same.
+	Seal func() smtp.Envelope
+}
+
+// envelope is the sealed envelope.
+func (j *Job) envelope() smtp.Envelope {
+	if j.Seal != nil {
+		return j.Seal()
+	}
+	return j.Envelope
 }
 
 // ParseJob makes a Job of qmail-remote's arguments (host sender recip …). The

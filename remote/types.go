@@ -19,6 +19,18 @@ type Handover struct {
 	Envelope smtp.Envelope
 	Message  *smtp.Message
 	QMTP     bool // speak QMTP instead of SMTP
+	// Keep, if set, takes the conversation over when it ended in step, for
+	// another message to the same place.
+	Keep func(*smtpc.Conn)
+}
+
+// Conns keeps conversations between deliveries, under a key of all that could
+// change their meaning: address, TLS policy, credentials, source, HELO name.
+type Conns interface {
+	// Take gives one that is idle, or nil. It is the caller's from then on.
+	Take(key string) *smtpc.Conn
+	// Keep takes one over.
+	Keep(key string, c *smtpc.Conn)
 }
 
 // Converser carries a conversation on under TLS, to the end of its one
