@@ -139,7 +139,6 @@ func (g *Gate) open(d *destination, now time.Duration) {
 	d.backoff = min(g.limits.Backoff, g.limits.MaxBackoff)
 	d.probeAt = now + d.backoff
 	d.window, d.credit = 1, 0
-	d.epoch++
 	for e := d.line.Front(); e != nil; e = d.line.Front() {
 		g.dismiss(e.Value.(*waiter), g.broken(d), now)
 	}

@@ -40,12 +40,13 @@
 // behind a host that hangs learn of it from the circuit; and a quarter of the
 // shortest deferral.
 //
-// The last eighth of the slots is the reserve (five if that is more, but at most a quarter).
-// No destination runs so many that only part of the reserve is left, whatever
-// PerHost says. While slots are so scarce, a waiting delivery is looked at every Limits.Hold, 4 s, and
-// stays if its turn comes soon; else it is deferred. Those at the head of a line
-// stay and those at its end go, so whoever goes makes room at the cost of the
-// longest line and the slowest destination.
+// The last eighth of the slots is the reserve (five if that is more, but at
+// most a quarter). No destination runs so many that less than the reserve is
+// left, whatever PerHost says. While slots are so scarce that less is free, a
+// waiting delivery is looked at every Limits.Hold, 4 s, and stays if its turn
+// comes soon; else it is deferred. Those at the head of a line stay and those at
+// its end go: room is made at the cost of the longest line and the slowest
+// destination.
 //
 // "Soon" is Hold × slots ÷ reserve, 32 s: a destination that takes a line of all
 // slots in that time gives eight a second back by itself. So a fast destination
@@ -55,13 +56,15 @@
 // second of 255. That is what others get to begin with while a queue for the slow
 // one passes; more would be kind to them, but the queue would be through before
 // its destination has taken a part worth mentioning, pass after pass (10000
-// recipients at 30 s each would not get there in a week). Where nothing has been
-// accepted yet, or trouble came last, there is no such care; and where no delivery
-// at all has ended for as long as "soon", nobody queues any more while slots are
-// scarce.
+// recipients at 30 s each would not get there in a week). Where no delivery has
+// ended yet, or trouble came last, there is no such care; and where none has ended
+// for as long as "soon", nobody queues any more while slots are scarce.
 //
 // No delivery to a destination whose last word was trouble begins while such
 // deliveries have half of the slots: many dead destinations are no better than
-// one. What nobody can know is that 255 destinations never met before are all dead; then time-outs
-// bound the damage, once.
+// one. What nobody can know is that 255 destinations never met before are all
+// dead; then time-outs bound the damage, once.
+//
+// TestOthersGoOn, TestNotDeferredInVain and TestWithinQueueLifetime
+// simulate qmail-send to show that these numbers do what is said here.
 package fair

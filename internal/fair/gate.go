@@ -64,7 +64,8 @@ func (g *Gate) State() State {
 // returns a Pass to be left when the delivery is over. A delivery that has a
 // Pass must not Enter again: one slot is one Pass.
 //
-// Errors: ErrWait, ErrBroken (as *BrokenError), and ctx's own.
+// Errors: ErrWait, ErrBroken (as *BrokenError), and ctx's own. When ctx ends in
+// the moment of the turn, there may be a Pass all the same.
 func (g *Gate) Enter(ctx context.Context, key string) (*Pass, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
