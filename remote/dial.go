@@ -25,7 +25,7 @@ type dialed struct {
 // their connections closed unused. conn is nil when all have failed.
 func (e *Engine) race(ctx context.Context, from routes.Source, addrs []netip.AddrPort) (conn net.Conn, peer netip.AddrPort, rest []netip.AddrPort) {
 	if len(addrs) == 1 {
-		conn, err := e.dial(ctx, from, addrs[0])
+		conn, err := e.connect(ctx, from, addrs[0])
 		e.mark(ctx, addrs[0], err)
 		if err != nil {
 			return nil, peer, nil
@@ -42,7 +42,7 @@ func (e *Engine) race(ctx context.Context, from routes.Source, addrs []netip.Add
 		started++
 		running++
 		go func() {
-			c, err := e.dial(ctx, from, addrs[at])
+			c, err := e.connect(ctx, from, addrs[at])
 			results <- dialed{at, c, err}
 		}()
 	}
@@ -90,8 +90,8 @@ func (e *Engine) race(ctx context.Context, from routes.Source, addrs []netip.Add
 	return conn, peer, rest
 }
 
-// dial connects to one address within timeoutconnect.
-func (e *Engine) dial(ctx context.Context, from routes.Source, to netip.AddrPort) (net.Conn, error) {
+// connect is for one address, within timeoutconnect.
+func (e *Engine) connect(ctx context.Context, from routes.Source, to netip.AddrPort) (net.Conn, error) {
 	ctx, stop := context.WithTimeout(ctx, e.Control.TimeoutConnect)
 	defer stop()
 	source := from.V4

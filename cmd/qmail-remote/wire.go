@@ -1,14 +1,10 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io"
-	"net"
-	"net/netip"
 	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,9 +15,6 @@ import (
 	"postrider/internal/report"
 	"postrider/remote"
 	"postrider/resolver"
-	"postrider/routes"
-	"postrider/tcpto"
-	"postrider/tlspolicy"
 )
 
 // wire makes an engine of the control files. Without one, the outcome says why.
@@ -34,22 +27,7 @@ func wire(bin string) (*remote.Engine, report.Outcome) {
 	if err != nil {
 		return nil, report.Outcome{Cause: report.UnreadableControl, Detail: detail(err)}
 	}
-	run := dir + "/run/qmail-remote/"
-	return &remote.Engine{
-		Control:     s,
-		Resolver:    resolver.New(resolvers(), nil),
-		Routes:      routes.OpenSMTP(dir+"/control/smtproutes", run+"smtproutes.cdb", run+"smtproutes.lock"),
-		AuthSenders: routes.ParseAuthSenders(s.AuthSenders),
-		DomainIPs:   routes.ParseDomainIPs(s.DomainIPs),
-		QMTPRoutes:  routes.ParseQMTP(s.QMTPRoutes),
-		Timeouts:    tcpto.Open(dir+"/queue/lock/tcpto", run+"tcpto6", time.Now),
-		TLS: tlspolicy.New(tlspolicy.Config{Home: dir, Anchors: s.TrustAnchors, Strictness: s.Strictness,
-			ClientCert: s.ClientCert, ClientKey: s.ClientKey,
-			Destinations: s.TLSDestinations, DomainCerts: s.DomainCerts, Hosts: os.DirFS(dir + "/control")}),
-		UnderTLS:   &chain.Chain{Dir: bin},
-		Dial:       dial,
-		Interfaces: interfaces,
-	}, report.Outcome{}
+	return remote.New(dir, s, resolver.New(resolvers(), nil), &chain.Chain{Dir: bin}), report.Outcome{}
 }
 
 // detail names a control file that stock qmail does not know, and the line; for
@@ -69,33 +47,6 @@ func resolvers() resolver.Config {
 		conf = f
 	}
 	return resolver.LoadConfig(conf, os.Getenv("DNSCACHEIP"))
-}
-
-// dial connects without keep-alives: timeoutremote notices a dead peer sooner.
-// A source address is bound only where one is asked for, so that the kernel
-// chooses address and port as it likes (NAT, many connections at once).
-func dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{KeepAlive: -1}
-	if from.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
-	}
-	return d.DialContext(ctx, "tcp", to.String())
-}
-
-func interfaces() []netip.Addr {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil // control/ipme remains
-	}
-	var own []netip.Addr
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok {
-			if ip, ok := netip.AddrFromSlice(n.IP); ok {
-				own = append(own, ip.Unmap())
-			}
-		}
-	}
-	return own
 }
 
 // isPlaceholder recognizes what the Go runtime opens for a closed descriptor.
