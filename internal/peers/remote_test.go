@@ -66,6 +66,12 @@ func (d delivery) command(t testing.TB) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // a delivery that hangs fails its own test only
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, program(t, "qmail-remote"), append([]string{d.host, d.sender}, d.rcpts...)...)
+	cmd.Cancel = func() error {
+		if !t.Failed() && t.Context().Err() == nil { // the first to hang tells of all
+			t.Errorf("%q does not end\n%s", cmd.Args, stuck())
+		}
+		return cmd.Process.Kill()
+	}
 	cmd.Env = []string{"QMAILHOME=" + d.home, "DNSCACHEIP=127.0.0.1", "PATH=/usr/bin:/bin"}
 	cmd.Stdin = message(t, d.text)
 	return cmd
