@@ -35,7 +35,7 @@ func (t *talk) unchunked(r smtp.Reply) *smtp.Ending {
 // returns what is due then. A chunk is what one block has become: its length
 // is known when it is encoded, and in front of it is room for its command.
 func (t *talk) chunks() smtp.Stage {
-	count := int((t.msg.Size + blockSize - 1) / blockSize)
+	count := max(1, int((t.msg.Size+blockSize-1)/blockSize)) // an empty message is one empty chunk
 	t.listen(flight{replies: count, halts: func(r smtp.Reply) bool { return !r.Positive() }})
 	encoder := smtp.Encoder{NoDots: true}
 	r, src := t.msg.Reader(), make([]byte, blockSize)

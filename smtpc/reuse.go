@@ -31,7 +31,7 @@ func (t *talk) settled() {
 	// Refused content ends the server's transaction too; refused recipients,
 	// or a refused DATA, leave it open.
 	open := t.tx.Stage == smtp.AtRcpt || t.tx.Stage == smtp.AtData
-	t.dirty = t.tx.Fault == smtp.NoFault && open
+	t.dirty = t.tx.Fault == smtp.NoFault && open && !t.dotted
 }
 
 // quiet peeks at the socket below: no byte, no end.

@@ -46,6 +46,7 @@ type talk struct {
 	must   string // those of params without which the message cannot go
 	body   []byte // content as it travels byFlight
 	flown  bool   // body has left us, its end included
+	dotted bool   // a lone dot has ended what nobody was to get
 	open   bool   // the server may believe in a transaction that we have left
 
 	next  smtp.Stage
@@ -64,10 +65,15 @@ func (c *Conn) Send(ctx context.Context, env smtp.Envelope, msg *smtp.Message) s
 		return t.tx
 	}
 	defer c.watch(ctx)()
-	if end := t.prepare(); end != nil {
-		t.end(end)
+	end := t.prepare()
+	if end == nil {
+		end = t.reset()
+	}
+	if end != nil {
+		t.tx.Ending = *end
 		return t.tx
 	}
+	defer t.settled()
 	t.converse()
 	if t.settle() && t.plainer() {
 		t.converse()
@@ -248,6 +254,7 @@ func (t *talk) settle() bool {
 			if _, end := t.ask(smtp.AtDot, "."); end != nil {
 				return false
 			}
+			t.dotted = true
 		}
 	}
 	t.hurry = false

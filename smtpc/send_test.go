@@ -288,7 +288,9 @@ func TestOneAfterAnother(t *testing.T) {
 		upToDot + "< 554 no",
 		pipelining + group + "< 550 no\n< 503 no\n< 503 no",
 		pipelining + group + "< 250 ok\n< 550 no\n< 354 go\n" + `>+ ".\r\n"` + "\n< 554 no",
-		pipelining + group + "< 250 ok\n< 250 no\n< 451 no",
+		// What the server may still hold must be forgotten first.
+		pipelining + group + "< 250 ok\n< 250 no\n< 451 no\n> RSET\n< 250 ok",
+		pipelining + group + "< 250 ok\n< 550 no\n< 503 no\n> RSET\n< 250 ok",
 	} {
 		against(t, first+group+accepted+smallWire+"< 250 queued", func(t *testing.T, conn net.Conn) {
 			c := New(conn, Params{Helo: "me.example", Timeout: time.Minute})
@@ -297,6 +299,9 @@ func TestOneAfterAnother(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Send(context.Background(), rcpts("r@y.example"), file(small))
+			if !c.Reusable() || c.Transactions() != 1 {
+				t.Errorf("%s\nthen reusable %v after %d", first, c.Reusable(), c.Transactions())
+			}
 			if got := result(c.Send(context.Background(), rcpts("r@y.example"), file(small))); got != "QUIT 250 [250]" {
 				t.Errorf("%s\nthen got %q", first, got)
 			}

@@ -24,8 +24,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 
+	"postrider/internal/engine"
 	"postrider/internal/home"
 	"postrider/internal/spawn"
 	"postrider/tcpto"
@@ -42,7 +44,7 @@ func main() {
 		os.Exit(111)
 	}
 	if len(os.Args) > 1 && os.Args[1] == engineMark {
-		os.Exit(engine(context.Background(), home.Dir()))
+		os.Exit(deliver(context.Background(), home.Dir()))
 	}
 	runtime.LockOSThread() // engines end with this thread
 	os.Exit(front(home.Dir()))
@@ -64,8 +66,9 @@ func front(home string) int {
 	return 0
 }
 
-// engine serves the front, in queue/mess.
-func engine(ctx context.Context, home string) int {
+// deliver serves the front, in queue/mess.
+func deliver(ctx context.Context, home string) int {
+	debug.SetTraceback("crash") // the front answers for whoever dies, however
 	mess, err := os.OpenRoot(".")
 	if err != nil {
 		return 111
@@ -74,11 +77,19 @@ func engine(ctx context.Context, home string) int {
 	if err != nil {
 		return 111
 	}
-	d, err := newDeliverer(home, os.LookupEnv)
-	if err != nil {
-		return 111
+	slots := limit(os.Getenv("QMAILSPAWN"))
+	d := newDeliverer(home, slots, os.LookupEnv)
+	if e, ok := d.(*engine.Engine); ok {
+		defer e.Close()
+		hup := make(chan os.Signal, 1)
+		signal.Notify(hup, syscall.SIGHUP)
+		go func() {
+			for range hup {
+				e.Reload()
+			}
+		}()
 	}
-	c := spawn.Config{Limit: limit(os.Getenv("QMAILSPAWN")), Queue: spawn.Queue{Mess: mess, Owner: owner}}
+	c := spawn.Config{Limit: slots, Queue: spawn.Queue{Mess: mess, Owner: owner}}
 	if spawn.Serve(ctx, os.Stdin, os.Stdout, c, d) != nil {
 		return 111
 	}

@@ -63,7 +63,7 @@ func start(t *testing.T, script string, env ...string) *rig {
 	}
 	r.cmd = exec.Command(program)
 	r.cmd.Dir = "/"
-	r.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "QMAILHOME=" + r.home}, env...)
+	r.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "QMAILHOME=" + r.home, "QMAILREMOTE=" + filepath.Join(r.home, "bin/qmail-remote")}, env...)
 	var err error
 	if r.in, err = r.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

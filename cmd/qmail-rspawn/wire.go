@@ -4,10 +4,10 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
 	"syscall"
 
+	"postrider/internal/engine"
 	"postrider/internal/spawn"
 )
 
@@ -29,17 +29,17 @@ func limit(env string) int {
 }
 
 // newDeliverer is how a delivery is done: by the program that QMAILREMOTE
-// names, which is also its argv[0], as stock has it, or by our qmail-remote.
+// names, which is also its argv[0], as stock has it, or in this process.
 // Stock bounces all mail if QMAILREMOTE is empty; here it is then as unset.
-func newDeliverer(home string, env func(string) (string, bool)) (spawn.Deliverer, error) {
+func newDeliverer(home string, slots int, env func(string) (string, bool)) spawn.Deliverer {
 	if program, _ := env("QMAILREMOTE"); program != "" {
 		path, set := env("PATH")
 		if !set {
 			path = "/bin:/usr/bin" // as execvp(3)
 		}
-		return &spawn.Exec{Name: program, Program: program, Path: path}, nil
+		return &spawn.Exec{Name: program, Program: program, Path: path}
 	}
-	return &spawn.Exec{Name: "qmail-remote", Program: filepath.Join(home, "bin/qmail-remote")}, nil
+	return engine.New(home, slots)
 }
 
 // queueOwner is who must own messages: the user qmailq, or, where no such user

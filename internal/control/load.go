@@ -147,6 +147,11 @@ func (r *reader) nameless() error {
 // stock reads them. Without any, and for 0, the default stands: no timeout at
 // all, or one that has always passed, would each stop the mail.
 func (r *reader) seconds(file string, def int) time.Duration {
+	return time.Duration(r.number(file, def)) * time.Second
+}
+
+// number is leading digits, and def without any or for 0.
+func (r *reader) number(file string, def int) int {
 	n := 0
 	for _, c := range []byte(r.name(file)) {
 		if c < '0' || c > '9' {
@@ -157,7 +162,7 @@ func (r *reader) seconds(file string, def int) time.Duration {
 	if n == 0 {
 		n = def
 	}
-	return time.Duration(n) * time.Second
+	return n
 }
 
 // strictness is stricter than seconds: a typing error must not send in clear

@@ -20,6 +20,8 @@ var may = map[string]string{
 	"internal/report":   "internal/smtp",
 	"internal/qmtp":     "internal/smtp",
 	"internal/spawn":    "internal/report",
+	"internal/fair":     "",
+	"internal/engine":   "internal/control internal/fair internal/report internal/smtp internal/spawn remote resolver smtpc",
 	"resolver":          "",
 	"routes":            "internal/constmap",
 	"tcpto":             "",

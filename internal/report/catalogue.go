@@ -38,6 +38,8 @@ func (c Cause) say() sentence {
 		return sentence{'Z', "Connected to %h but what it says is not SMTP", "4.5.0"}
 	case NoConnection:
 		return sentence{'Z', "Sorry, I wasn't able to establish an SMTP connection", "4.4.1"}
+	case Busy:
+		return sentence{'Z', "Sorry, too much mail for %h is waiting already", "4.3.2"}
 	case NoSuchHostYet:
 		return sentence{'Z', "Sorry, I couldn't find any host by that name", "4.1.2"}
 	case NoSuchHost:

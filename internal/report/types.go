@@ -16,6 +16,7 @@ const (
 	ConnectionDied                 // Z, "Possible duplicate!" if InDoubt
 	NotSMTP                        // Z: what the server says is no SMTP; InDoubt as above
 	NoConnection                   // Z 4.4.1
+	Busy                           // Z 4.3.2: too much mail for the host waits already; nobody was asked
 	NoSuchHostYet                  // Z 4.1.2 "couldn't find any host by that name": DNS failed softly
 	NoSuchHost                     // D 5.1.2 "couldn't find any host named X"
 	NoExchanger                    // D 5.4.4 "couldn't find a mail exchanger or IP address"

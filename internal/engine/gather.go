@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"sync"
+	"time"
+
+	"postrider/internal/report"
+	"postrider/internal/smtp"
+)
+
+const (
+	// maxGroup is how many recipients one transaction takes: RFC 5321
+	// §4.5.3.1.8 has every server take 100.
+	maxGroup = 100
+	// linger is how old a group must be before its recipients are counted.
+	// Qmail-send gives the recipients of a message one by one, a fraction of a
+	// millisecond apart; a conversation that waits in the pool would be quicker.
+	linger = 2 * time.Millisecond
+)
+
+// groups are the groups that may still be joined.
+type groups struct {
+	mu   sync.Mutex
+	open map[string]*group // guarded by mu
+}
+
+func newGroups() *groups { return &groups{open: map[string]*group{}} }
+
+// group is recipients that go in one transaction.
+type group struct {
+	key  string
+	all  *groups
+	born time.Time
+
+	sealed   bool          // guarded by all.mu
+	envelope smtp.Envelope // guarded by all.mu until sealed
+
+	done    chan struct{}  // closed when outcome is set
+	outcome report.Outcome // of the whole transaction
+}
+
+// join adds a recipient to the open group of that key, or begins one. The
+// member at place 0 leads; all others wait.
+func (gs *groups) join(key string, e smtp.Envelope) (*group, int) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	g := gs.open[key]
+	if g == nil {
+		g = &group{key: key, all: gs, born: time.Now(), done: make(chan struct{}), envelope: smtp.Envelope{Sender: e.Sender, ASCII: e.ASCII}}
+		gs.open[key] = g
+	}
+	place := len(g.envelope.Rcpts)
+	g.envelope.Rcpts = append(g.envelope.Rcpts, e.Rcpts...)
+	if len(g.envelope.Rcpts) == maxGroup {
+		g.shut()
+	}
+	return g, place
+}
+
+// shut closes the group to others; all.mu is held.
+func (g *group) shut() {
+	if !g.sealed {
+		g.sealed = true
+		delete(g.all.open, g.key)
+	}
+}
+
+// seal gives the group's recipients, for good.
+func (g *group) seal() smtp.Envelope {
+	if wait := linger - time.Since(g.born); wait > 0 {
+		time.Sleep(wait)
+	}
+	g.all.mu.Lock()
+	defer g.all.mu.Unlock()
+	g.shut()
+	return g.envelope
+}
+
+// lead carries the group's transaction out and gives the leader's own part of
+// the outcome. Whatever happens in carry, nobody is left waiting.
+func (g *group) lead(carry func(seal func() smtp.Envelope) report.Outcome) report.Outcome {
+	g.outcome = report.Outcome{Cause: report.Crashed}
+	defer func() {
+		g.all.mu.Lock()
+		g.shut()
+		g.all.mu.Unlock()
+		close(g.done)
+	}()
+	g.outcome = carry(g.seal)
+	return g.outcome.For(0)
+}
+
+// wait gives the part of a member that does not lead.
+func (g *group) wait(place int) report.Outcome {
+	<-g.done // the context of all deliveries is the same: the leader ends with it
+	return g.outcome.For(place)
+}
