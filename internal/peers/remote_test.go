@@ -63,9 +63,10 @@ type delivery struct {
 
 func (d delivery) command(t testing.TB) *exec.Cmd {
 	t.Helper()
+	path := program(t, "qmail-remote")                             // the first time it is built, which is no part of the delivery
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // a delivery that hangs fails its own test only
 	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, program(t, "qmail-remote"), append([]string{d.host, d.sender}, d.rcpts...)...)
+	cmd := exec.CommandContext(ctx, path, append([]string{d.host, d.sender}, d.rcpts...)...)
 	cmd.Cancel = func() error {
 		if !t.Failed() && t.Context().Err() == nil { // the first to hang tells of all
 			t.Errorf("%q does not end\n%s", cmd.Args, stuck())
