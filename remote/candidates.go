@@ -36,6 +36,8 @@ type Candidate struct {
 	// could not be had, say. Detail tells more.
 	Fails  report.Cause
 	Detail string
+
+	inClear bool // has been tried before, under TLS: see passes
 }
 
 // hop finds the route of a job: authsenders, then the empty sender's route,

@@ -58,6 +58,10 @@ func (e *Engine) Carry(ctx context.Context, p *Plan, job Job) (o report.Outcome)
 	defer stop()
 	t := trial{Engine: e, job: job, hop: p.hop, from: p.from, left: maxTries}
 	for _, c := range p.cands {
+		if c.inClear && !t.second {
+			t.second, t.left = true, maxTries // of the addresses that have been tried already
+		}
+		t.tentative = c.Policy.PreferTLS
 		if t.host(ctx, c) == stopHere {
 			return t.last
 		}
@@ -66,17 +70,21 @@ func (e *Engine) Carry(ctx context.Context, p *Plan, job Job) (o report.Outcome)
 }
 
 // limit is how long a delivery may take in all: every reply as slow as
-// timeoutremote lets it be, and the content not slower than a crawl.
+// timeoutremote lets it be, and the content not slower than a crawl. A year is
+// enough, and far from what a Duration can hold.
 func (e *Engine) limit(job Job) time.Duration {
-	return 12*(e.Control.TimeoutRemote+e.Control.TimeoutConnect) + time.Duration(job.Message.Size/slowest)*time.Second
+	const year = 365 * 24 * time.Hour
+	reply := min(e.Control.TimeoutRemote, year) + min(e.Control.TimeoutConnect, year)
+	return 12*reply + time.Duration(min(job.Message.Size/slowest, int64(year/time.Second)))*time.Second
 }
 
 func (e *Engine) candidatesInTime(ctx context.Context, h hop) ([]Candidate, report.Cause) {
-	if e.Control.TimeoutDNS > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, e.Control.TimeoutDNS)
-		defer stop()
+	limit := e.Control.TimeoutDNS
+	if limit <= 0 {
+		limit = dnsTime
 	}
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
 	return e.candidates(ctx, h)
 }
 
@@ -89,7 +97,7 @@ func passes(cands []Candidate) []Candidate {
 			continue
 		}
 		again := cands[i]
-		again.Policy = tlspolicy.Policy{Mode: tlspolicy.None}
+		again.Policy, again.inClear = tlspolicy.Policy{Mode: tlspolicy.None}, true
 		cands = append(cands, again)
 		cands[i].Policy.Mode = tlspolicy.Encrypt
 	}
@@ -104,8 +112,18 @@ type trial struct {
 	from routes.Source
 	left int // addresses that may still be tried
 
+	second    bool // the pass in clear has begun
+	tentative bool // this host's turn comes again in it
+
 	last       report.Outcome
-	soft, hard *report.Outcome // the first of each kind
+	soft, hard kept // the first of each kind
+}
+
+// kept is an outcome for the end, in case nobody decides. What a host said to
+// an attempt that was only the first of two yields to the second's.
+type kept struct {
+	*report.Outcome
+	tentative bool
 }
 
 // host tries one candidate's addresses until one of them decides.
@@ -150,12 +168,12 @@ func (t *trial) unblocked(addrs []netip.AddrPort) []netip.AddrPort {
 // file keeps an outcome for the end, in case nobody decides.
 func (t *trial) file(o report.Outcome, v next) next {
 	t.last = o
-	kept := &t.soft
+	k := &t.soft
 	if o.Letter() == 'D' {
-		kept = &t.hard
+		k = &t.hard
 	}
-	if *kept == nil {
-		*kept = &o
+	if k.Outcome == nil || k.tentative && !t.tentative {
+		*k = kept{&o, t.tentative}
 	}
 	return v
 }
@@ -164,10 +182,10 @@ func (t *trial) file(o report.Outcome, v next) next {
 // good only when nobody failed softly, and the best-preferred one's words.
 func (t *trial) outcome() report.Outcome {
 	switch {
-	case t.soft != nil:
-		return *t.soft
-	case t.hard != nil && t.left > 0:
-		return *t.hard
+	case t.soft.Outcome != nil:
+		return *t.soft.Outcome
+	case t.hard.Outcome != nil && t.left > 0:
+		return *t.hard.Outcome
 	}
 	return report.Outcome{Cause: report.NoConnection}
 }

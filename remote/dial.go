@@ -96,7 +96,7 @@ func (e *Engine) connect(ctx context.Context, from routes.Source, to netip.AddrP
 	defer stop()
 	source := from.V4
 	if to.Addr().Is6() {
-		source = from.V6
+		source = from.V6.WithZone(from.Iface) // a link-local address is of one interface
 	}
 	return e.Dial(ctx, source, to)
 }

@@ -21,6 +21,9 @@ const (
 	// patience is how long the other address family may still take once one
 	// has answered.
 	patience = 300 * time.Millisecond
+	// dnsTime is how long all DNS work of a delivery may take where
+	// control/timeoutdns does not say.
+	dnsTime = 60 * time.Second
 	// dnsLimit is how many look-ups are under way at once.
 	dnsLimit = 60
 	// slowest is the speed, in bytes a second, below which a message may

@@ -130,7 +130,12 @@ func (e *Engine) bindTLSA(ctx context.Context, h hop, x *exchanger, a resolver.A
 		return
 	}
 	if !a.Secure {
-		if secure, err := e.Resolver.CNAMESecure(ctx, x.host); err != nil || !secure {
+		secure, err := e.Resolver.CNAMESecure(ctx, x.host)
+		if resolver.KindOf(err) == resolver.Temporary {
+			x.tlsaErr = err // whoever keeps the answer from us must not get cleartext for it
+			return
+		}
+		if err != nil || !secure {
 			return // an alias that nobody vouches for cannot bind its target
 		}
 	}

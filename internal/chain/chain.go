@@ -35,6 +35,9 @@ const (
 const (
 	// farewell is how long a helper that has reported may take for its QUIT.
 	farewell = 2 * time.Second
+	// longestHandshake is the largest number of milliseconds that ucspi-tlsc -K
+	// takes, 24 days; timeoutremote may be longer.
+	longestHandshake = 1<<31 - 1
 	// defaultTimeout holds where Params have none (qmail-remote(8), timeoutremote).
 	defaultTimeout = 1200 * time.Second
 )
@@ -115,7 +118,7 @@ func (c *Chain) path(program string) string {
 // do on qmail-remote's own.
 func (c *Chain) arguments(h *remote.Handover) []string {
 	args := []string{
-		"ucspi-tlsc", "-S", "-p", strconv.Itoa(policyFD), "-K", strconv.FormatInt(h.Params.Timeout.Milliseconds(), 10),
+		"ucspi-tlsc", "-S", "-p", strconv.Itoa(policyFD), "-K", strconv.FormatInt(min(h.Params.Timeout.Milliseconds(), longestHandshake), 10),
 		"-6", strconv.Itoa(readFD), "-7", strconv.Itoa(writeFD),
 		c.path("qmail-remote-io"), "-j", strconv.Itoa(jobFD), "-r", strconv.Itoa(resultFD),
 	}

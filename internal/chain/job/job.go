@@ -96,7 +96,7 @@ func (j *Job) set(key byte, value string) bool {
 	case 'h':
 		j.Params.Helo = value
 	case 't':
-		n, err := strconv.ParseUint(value, 10, 40)
+		n, err := strconv.ParseUint(value, 10, 42) // 139 years
 		j.Params.Timeout = time.Duration(n) * time.Millisecond
 		return err == nil
 	case 'H':
