@@ -32,10 +32,15 @@ const (
 // Send sends one message and waits for all answers. timeout bounds each write
 // and all answers together. The recipients' answers become replies 250, 450 and
 // 550, for K, Z and D; the connection is closed.
-func Send(ctx context.Context, conn net.Conn, env smtp.Envelope, m *smtp.Message, timeout time.Duration, tls smtp.Security) smtp.Transaction {
+func Send(ctx context.Context, conn net.Conn, env smtp.Envelope, m *smtp.Message, timeout time.Duration, tls smtp.Security) (t smtp.Transaction) {
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	t := smtp.Transaction{TLS: tls}
+	defer context.AfterFunc(ctx, func() { conn.Close() })() // a deadline would be set anew
+	defer func() {
+		if t.Fault == smtp.Dropped && ctx.Err() != nil {
+			t.Fault = smtp.TimedOut
+		}
+	}()
+	t.TLS = tls
 	t.Stage = smtp.AtBody
 	body, size, err := content(m)
 	if err != nil {

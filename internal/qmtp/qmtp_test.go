@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postrider/internal/smtp"
@@ -85,6 +86,22 @@ func TestCancel(t *testing.T) {
 	if tx.Stage != smtp.AtDot || tx.Fault != smtp.TimedOut {
 		t.Errorf("got %v at %v", tx.Fault, tx.Stage)
 	}
+}
+
+// TestCancelled does not begin to wait when its context has ended already.
+func TestCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		go io.Copy(io.Discard, server)
+		ctx, stop := context.WithCancel(context.Background())
+		stop()
+		start := time.Now()
+		m := &smtp.Message{At: strings.NewReader("x\n"), Size: 2}
+		tx := Send(ctx, client, smtp.Envelope{Rcpts: []string{"a"}}, m, time.Hour, smtp.Security{})
+		if took := time.Since(start); tx.Fault != smtp.TimedOut || took != 0 {
+			t.Errorf("got %v after %v", tx.Fault, took)
+		}
+	})
 }
 
 func FuzzAnswer(f *testing.F) {
