@@ -1,6 +1,7 @@
 package smtpc
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strings"
@@ -109,6 +110,24 @@ func TestChunks(t *testing.T) {
 			script: chunking + "> MAIL FROM:<s@x.example>\n> RCPT TO:<r@y.example>\n< 250 ok\n< 550 no"},
 		{name: "too many replies", msg: long(), want: "body garbled [250]", script: strings.Replace(
 			inChunks(1, "", ""), "> BDAT", "!wait 1s\n< 250 a\n< 250 b\n!wait 1s\n> BDAT", 1)},
+	})
+}
+
+// On a conversation that has been idle content waits for the recipients'
+// replies; content of no bytes is a chunk as well.
+func TestEmptyChunk(t *testing.T) {
+	script := chunking + "> MAIL FROM:<s@x.example>\n> RCPT TO:<r@y.example>\n< 250 ok\n< 250 ok\n> BDAT 0 LAST\n< 250 queued"
+	against(t, script, func(t *testing.T, conn net.Conn) {
+		c := New(conn, Params{Helo: "me.example", Timeout: time.Minute})
+		if err := c.Greet(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		c.sends = 1 // and nothing was said since the year 1
+		tx := c.Send(context.Background(), rcpts("r@y.example"), file(""))
+		c.Quit()
+		if got := result(tx); got != "QUIT 250 [250]" {
+			t.Errorf("got %q", got)
+		}
 	})
 }
 

@@ -201,9 +201,9 @@ func TestDotTravelsWithItsLineEnd(t *testing.T) {
 	}
 }
 
-// C59: the server answers each of 10,000 recipients before it reads the next,
+// TestC59ManyRecipients: the server answers each of 10,000 recipients before it reads the next,
 // and no buffer holds a hundred of them.
-func TestManyRecipients(t *testing.T) {
+func TestC59ManyRecipients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 10000
 		mine, theirs := smtptest.Pipe(4096)

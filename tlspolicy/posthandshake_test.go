@@ -84,9 +84,9 @@ func keyLine(t testing.TB, log, label string) []byte {
 	return nil
 }
 
-// TestAfterTheHandshake (C46): what a server may not do any more, or not
+// TestC46AfterTheHandshake: what a server may not do any more, or not
 // without end, ends the connection.
-func TestAfterTheHandshake(t *testing.T) {
+func TestC46AfterTheHandshake(t *testing.T) {
 	id := issue(t, nil, "self", nil)
 	keyUpdate := func(request byte) func(testing.TB, *rawServer) error {
 		return func(t testing.TB, s *rawServer) error {
@@ -161,8 +161,8 @@ func prf(secret []byte, label string, seed []byte, size int) (out []byte) {
 	return out[:size]
 }
 
-// TestRenegotiation (C46): a HelloRequest under TLS 1.2 ends the connection.
-func TestRenegotiation(t *testing.T) {
+// TestC46Renegotiation: a HelloRequest under TLS 1.2 ends the connection.
+func TestC46Renegotiation(t *testing.T) {
 	id := issue(t, nil, "self", nil)
 	var log bytes.Buffer
 	conn := connect(t, func(c net.Conn) {
