@@ -320,7 +320,9 @@ func (t *talk) internationalize(facts smtp.Facts) *smtp.Ending {
 		}
 		t.env, needed = *t.env.ASCII, false
 	}
-	if t.ext.SMTPUTF8 && (needed || facts.EightBitHeader) {
+	// Who says SMTPUTF8 of a header in another charset lies, and the next server
+	// on the way may have to bounce the message for it.
+	if t.ext.SMTPUTF8 && (needed || facts.EightBitHeader && !facts.HeaderNotUTF8) {
 		t.params += " SMTPUTF8"
 	}
 	if needed {

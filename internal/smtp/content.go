@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"unicode/utf8"
 )
 
 // Examine reads the content of a message to its end and returns what must be
@@ -36,6 +37,7 @@ type examiner struct {
 	facts  Facts
 	cr     bool // the last byte was a CR
 	header headerScan
+	utf8   utf8Scan // of the header
 }
 
 func (x *examiner) add(p []byte) {
@@ -49,6 +51,9 @@ func (x *examiner) add(p []byte) {
 		n := x.header.scan(p)
 		if hasEightBit(p[:n]) {
 			x.facts.EightBit, x.facts.EightBitHeader = true, true
+		}
+		if x.facts.EightBitHeader {
+			x.facts.HeaderNotUTF8 = !x.utf8.add(p[:n])
 		}
 		p = p[n:]
 	}
@@ -124,6 +129,31 @@ func indexFrom(p []byte, i int, c byte) int {
 		return i + j
 	}
 	return len(p)
+}
+
+// utf8Scan finds out whether text is UTF-8, over chunks that may break anywhere.
+type utf8Scan struct {
+	part []byte // of a character, at the end of the chunk before
+	bad  bool
+}
+
+// add reports whether all so far may be UTF-8.
+func (s *utf8Scan) add(p []byte) bool {
+	if len(s.part) > 0 {
+		p = append(s.part, p...)
+	}
+	end := len(p)
+	for i := end - 1; i >= max(0, end-utf8.UTFMax); i-- {
+		if utf8.RuneStart(p[i]) {
+			if !utf8.FullRune(p[i:]) {
+				end = i
+			}
+			break
+		}
+	}
+	s.bad = s.bad || !utf8.Valid(p[:end])
+	s.part = bytes.Clone(p[end:])
+	return !s.bad
 }
 
 // hasEightBit reports whether p has a byte over 0x7f, 32 at a time.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode/utf8"
 )
 
 func TestExamine(t *testing.T) {
@@ -38,8 +39,15 @@ func TestExamine(t *testing.T) {
 			"ä\n\nä\n":     {Wire: 10, EightBit: true, EightBitHeader: true},
 			"\nä\n":        {Wire: 6, EightBit: true},
 			"a\n \nä\n":    {Wire: 10, EightBit: true, EightBitHeader: true},
-			"\x7f\n\x80\n": {Wire: 6, EightBit: true, EightBitHeader: true},
-			"\xff":         {Wire: 1, EightBit: true, EightBitHeader: true, Partial: true},
+			"\x7f\n\x80\n": {Wire: 6, EightBit: true, EightBitHeader: true, HeaderNotUTF8: true},
+			"\xff":         {Wire: 1, EightBit: true, EightBitHeader: true, HeaderNotUTF8: true, Partial: true},
+		}},
+		{"8-bit bytes that are no UTF-8", map[string]Facts{
+			"ä\n\xe4\n\n":    {Wire: 9, EightBit: true, EightBitHeader: true, HeaderNotUTF8: true},
+			"\xe4\nä\n\n":    {Wire: 9, EightBit: true, EightBitHeader: true, HeaderNotUTF8: true},
+			"\xc3\n\xa4\n":   {Wire: 6, EightBit: true, EightBitHeader: true, HeaderNotUTF8: true},
+			"ä\n\n\xe4\n":    {Wire: 9, EightBit: true, EightBitHeader: true},
+			"\U0001f4e8\n\n": {Wire: 8, EightBit: true, EightBitHeader: true},
 		}},
 		{"the empty line, however it ends", map[string]Facts{
 			"a\r\n\r\nä\r\n": {Wire: 9, EightBit: true},
@@ -135,7 +143,11 @@ func FuzzExamine(f *testing.F) {
 			Wire:           int64(len(plain) + strings.Count(plain, "\n")),
 			EightBit:       !isASCII(in),
 			EightBitHeader: !isASCII(header),
+			HeaderNotUTF8:  !utf8.ValidString(header),
 			Partial:        in != "" && in[len(in)-1] != '\n',
+		}
+		if len(x.utf8.part) > 0 { // where all ends inside a character: such a message never goes
+			want.HeaderNotUTF8 = x.facts.HeaderNotUTF8 && want.Partial
 		}
 		if x.facts != want {
 			t.Fatalf("%q, broken at %d: %+v, want %+v", in, i, x.facts, want)

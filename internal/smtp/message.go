@@ -27,6 +27,7 @@ type Facts struct {
 	Wire           int64
 	EightBit       bool // a byte over 0x7f anywhere
 	EightBitHeader bool // a byte over 0x7f before the first empty line
+	HeaderNotUTF8  bool // and some of those are no UTF-8
 	Partial        bool // the last line does not end with LF
 }
 
