@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"postrider/internal/sink"
+	"postrider/internal/smtptest"
 	"postrider/internal/spawn"
 )
 
@@ -253,5 +255,31 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	if n := runtime.NumGoroutine(); n > before {
 		t.Errorf("%d goroutines, %d before", n, before)
+	}
+}
+
+// TestTLS: a conversation under TLS is kept as well, and never serves mail that
+// must go under another policy.
+func TestTLS(t *testing.T) {
+	w := newWorld(t)
+	s, port := w.server(sink.Config{TLS: &tls.Config{Certificates: []tls.Certificate{smtptest.Certificate("mx.example")}}})
+	w.control("smtproutes", w.route("a.example", port))
+	w.control("trustanchors", "/nonexistent\n") // opportunistic TLS never reads them
+	for i := range 3 {
+		l := w.deliver(fmt.Sprintf("0/%d", i), "me@engine.example", "r@a.example")
+		if !accepted(l) || !strings.Contains(l, "\nTLS: TLSv1.3 ") {
+			t.Error(l)
+		}
+	}
+	if n := s.Sessions.Load(); n != 1 {
+		t.Errorf("%d sessions, want 1", n)
+	}
+	// The same address, but TLS has been turned off.
+	w.control("trustanchors", "")
+	if l := w.deliver("0/9", "me@engine.example", "r@a.example"); !accepted(l) || strings.Contains(l, "TLS:") {
+		t.Error(l)
+	}
+	if n := s.Sessions.Load(); n != 2 {
+		t.Errorf("%d sessions, want 2", n)
 	}
 }
