@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -78,4 +79,16 @@ func (p *Plan) Key() string {
 	slices.Sort(hosts)
 	r := p.hop.route
 	return fmt.Sprintf("%q %q %v %v %q", r.User, r.Password, r.QMTP, p.from, hosts)
+}
+
+// Host is a name for where a plan goes: its best-preferred host, the first in
+// the alphabet among equals. Plans of one Key have the same Host.
+func (p *Plan) Host() string {
+	if len(p.cands) == 0 {
+		return p.hop.name
+	}
+	best := slices.MinFunc(p.cands, func(a, b Candidate) int {
+		return cmp.Or(cmp.Compare(a.Pref, b.Pref), cmp.Compare(a.Host, b.Host))
+	})
+	return best.Host
 }

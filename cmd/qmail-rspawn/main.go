@@ -46,6 +46,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == engineMark {
 		os.Exit(deliver(context.Background(), home.Dir()))
 	}
+	if guardReports(1, 2) != nil {
+		os.Exit(111)
+	}
 	runtime.LockOSThread() // engines end with this thread
 	os.Exit(front(home.Dir()))
 }
@@ -81,6 +84,7 @@ func deliver(ctx context.Context, home string) int {
 	slots := limit(os.Getenv("QMAILSPAWN"))
 	d := newDeliverer(home, slots, os.LookupEnv)
 	if e, ok := d.(*engine.Engine); ok {
+		defer watch(e.Observer(), home)()
 		defer e.Close()
 		hup := make(chan os.Signal, 1)
 		signal.Notify(hup, syscall.SIGHUP)

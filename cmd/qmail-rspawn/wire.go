@@ -4,10 +4,14 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"postrider/internal/engine"
+	"postrider/internal/observe"
 	"postrider/internal/spawn"
 )
 
@@ -67,4 +71,41 @@ func lookup(name string) (uint32, bool) {
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	return uint32(uid), err == nil
+}
+
+// guardReports makes of descriptor log /dev/null where it is the same as
+// descriptor reports, or cannot be written to: lines of the log, or what a
+// crashing engine says, would be reports to qmail-send.
+func guardReports(reports, log int) error {
+	var r, l unix.Stat_t
+	flags, err := unix.FcntlInt(uintptr(log), unix.F_GETFL, 0)
+	if err == nil {
+		err = unix.Fstat(log, &l)
+	}
+	writable := err == nil && flags&unix.O_ACCMODE != unix.O_RDONLY
+	if writable && (unix.Fstat(reports, &r) != nil || r.Dev != l.Dev || r.Ino != l.Ino) {
+		return nil
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	return unix.Dup3(int(null.Fd()), log, 0)
+}
+
+// watch opens what the engine is observed by: its socket, where there can be
+// one, and the log, unless descriptor 2 is /dev/null, as under qmail-start.
+func watch(o *observe.Observer, home string) (stop func()) {
+	endLog := func() {}
+	if own, err := os.Stderr.Stat(); err == nil {
+		if null, err := os.Stat(os.DevNull); err != nil || !os.SameFile(own, null) {
+			endLog = o.LogTo(os.Stderr)
+		}
+	}
+	endServe, _ := o.Serve(filepath.Join(home, "run/qmail-remote/engine.sock")) // without it mail goes as well
+	return func() {
+		endServe()
+		endLog()
+	}
 }

@@ -3,8 +3,11 @@ package engine
 import (
 	"context"
 	"errors"
+	"hash/maphash"
+	"strconv"
 
 	"postrider/internal/fair"
+	"postrider/internal/observe"
 	"postrider/internal/report"
 	"postrider/internal/smtp"
 	"postrider/internal/spawn"
@@ -13,22 +16,29 @@ import (
 
 // Engine is a spawn.Deliverer. Make it with New.
 type Engine struct {
-	files  *files
-	gate   *fair.Gate
-	pool   *pool
-	groups *groups
+	files    *files
+	gate     *fair.Gate
+	pool     *pool
+	groups   *groups
+	observer *observe.Observer
+	seed     maphash.Seed // of destinations' names in gate
 }
 
 // New makes an engine for the qmail home at dir, with at most slots deliveries.
 func New(dir string, slots int) *Engine {
-	p := newPool()
-	return &Engine{
-		files:  newFiles(dir, slots, p),
+	e := &Engine{
 		gate:   fair.New(fair.Limits{Slots: slots}),
-		pool:   p,
 		groups: newGroups(),
+		seed:   maphash.MakeSeed(),
 	}
+	e.observer = observe.New(e.view)
+	e.pool = newPool(e.observer)
+	e.files = newFiles(dir, slots, e.pool, e.observer)
+	return e
 }
+
+// Observer tells what the engine is doing.
+func (e *Engine) Observer() *observe.Observer { return e.observer }
 
 // Close ends idle conversations and waits for them.
 func (e *Engine) Close() { e.pool.close() }
@@ -38,11 +48,18 @@ func (e *Engine) Reload() { e.files.forget() }
 
 // Deliver implements spawn.Deliverer.
 func (e *Engine) Deliver(ctx context.Context, d spawn.Delivery) []byte {
-	o := e.deliver(ctx, d)
-	return o.Line()
+	watch := e.observer.Begin(observe.Order{Slot: d.Slot, MessID: d.MessID, Sender: d.Sender, Recipient: d.Recipient, Host: d.Host})
+	o, letter := report.Outcome{Cause: report.Crashed}, byte('Z') // should what follows panic
+	defer func() { watch.End(&o, letter) }()
+	o = e.deliver(ctx, d, watch)
+	line := o.Line()
+	if len(line) > 0 {
+		letter = line[0]
+	}
+	return line
 }
 
-func (e *Engine) deliver(ctx context.Context, d spawn.Delivery) report.Outcome {
+func (e *Engine) deliver(ctx context.Context, d spawn.Delivery, watch *observe.Delivery) report.Outcome {
 	message, err := smtp.OpenMessage(d.Message)
 	if err != nil {
 		return report.Outcome{Cause: report.UnreadableMessage}
@@ -52,6 +69,7 @@ func (e *Engine) deliver(ctx context.Context, d spawn.Delivery) report.Outcome {
 		return report.Outcome{Cause: report.UnreadableControl, Detail: err.Error()}
 	}
 	e.gate.SetLimits(s.limits)
+	e.observer.Log(s.log)
 	job, cause := remote.ParseJob([]string{d.Host, d.Sender, d.Recipient}, message)
 	if cause != report.Accepted {
 		return report.Outcome{Cause: cause, Host: d.Host}
@@ -68,25 +86,42 @@ func (e *Engine) deliver(ctx context.Context, d spawn.Delivery) report.Outcome {
 	}
 	g, place := e.groups.join(key, job.Envelope)
 	if place > 0 {
+		watch.Phase(observe.Joined)
 		return g.wait(place)
 	}
 	return g.lead(func(seal func() smtp.Envelope) report.Outcome {
 		job.Seal = seal
-		return e.carry(ctx, r, plan, destination, job)
+		return e.carry(ctx, r, trip{plan, e.name(plan, destination), job}, watch)
 	})
 }
 
+// trip is a group's way.
+type trip struct {
+	plan        *remote.Plan
+	destination string
+	job         remote.Job
+}
+
+// name is the name under which a destination stands in the gate, and is shown.
+// Its key holds passwords.
+func (e *Engine) name(plan *remote.Plan, key string) string {
+	return plan.Host() + " " + strconv.FormatUint(maphash.String(e.seed, key), 36)
+}
+
 // carry waits for the destination's turn and delivers.
-func (e *Engine) carry(ctx context.Context, r *remote.Engine, plan *remote.Plan, destination string, job remote.Job) report.Outcome {
-	pass, err := e.gate.Enter(ctx, destination)
+func (e *Engine) carry(ctx context.Context, r *remote.Engine, t trip, watch *observe.Delivery) report.Outcome {
+	watch.Phase(observe.Waiting)
+	pass, err := e.gate.Enter(ctx, t.destination)
 	switch {
 	case errors.Is(err, fair.ErrWait):
-		return report.Outcome{Cause: report.Busy, Host: job.Host}
+		return report.Outcome{Cause: report.Busy, Host: t.job.Host}
 	case err != nil: // the circuit is open, or we are to end
 		return report.Outcome{Cause: report.NoConnection}
 	}
 	defer pass.Leave(fair.Unknown)
-	o := r.Carry(ctx, plan, job)
+	watch.Phase(observe.Talking)
+	o := r.Carry(ctx, t.plan, t.job)
+	e.observer.Transaction(len(o.Rcpts))
 	pass.Leave(lesson(&o))
 	return o
 }

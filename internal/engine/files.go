@@ -1,13 +1,17 @@
 package engine
 
 import (
+	"context"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
 
 	"postrider/internal/control"
 	"postrider/internal/fair"
+	"postrider/internal/observe"
 	"postrider/remote"
 	"postrider/resolver"
 )
@@ -28,6 +32,7 @@ type files struct {
 	dir   string
 	slots int // of qmail-rspawn
 	conns remote.Conns
+	watch *observe.Observer
 
 	mu   sync.Mutex
 	last *snapshot // guarded by mu; nil before the first, and after forget
@@ -35,8 +40,8 @@ type files struct {
 	conf string // resolv.conf's stamp for dns
 }
 
-func newFiles(dir string, slots int, conns remote.Conns) *files {
-	return &files{dir: dir, slots: slots, conns: conns}
+func newFiles(dir string, slots int, conns remote.Conns, watch *observe.Observer) *files {
+	return &files{dir: dir, slots: slots, conns: conns, watch: watch}
 }
 
 // current gives the snapshot for a delivery that begins now.
@@ -57,6 +62,12 @@ func (f *files) current() (*snapshot, error) {
 	}
 	e := remote.New(f.dir, c, f.resolver(), remote.InProcess{})
 	e.Conns = f.conns
+	dial := e.Dial
+	e.Dial = func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+		c, err := dial(ctx, from, to)
+		f.watch.Dialed(err)
+		return c, err
+	}
 	f.last = &snapshot{stamp: now, remote: e, log: own.RemoteLog, limits: fair.Limits{PerHost: own.PerHost, Slots: min(f.slots, own.Concurrent)}}
 	return f.last, nil
 }

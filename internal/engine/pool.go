@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"postrider/internal/observe"
 	"postrider/smtpc"
 )
 
@@ -20,6 +21,8 @@ const (
 
 // pool implements remote.Conns.
 type pool struct {
+	watch *observe.Observer
+
 	mu      sync.Mutex
 	idle    map[string][]*idle // guarded by mu; the last is the one that waited least
 	count   int                // guarded by mu
@@ -33,7 +36,9 @@ type idle struct {
 	timer *time.Timer
 }
 
-func newPool() *pool { return &pool{idle: map[string][]*idle{}} }
+func newPool(watch *observe.Observer) *pool {
+	return &pool{watch: watch, idle: map[string][]*idle{}}
+}
 
 // Take implements remote.Conns.
 func (p *pool) Take(key string) *smtpc.Conn {
@@ -43,6 +48,7 @@ func (p *pool) Take(key string) *smtpc.Conn {
 			return nil
 		}
 		if i.timer.Stop() && i.conn.Reusable() {
+			p.watch.Reused()
 			return i.conn
 		}
 		p.part(i.conn)

@@ -1,0 +1,46 @@
+package engine
+
+import (
+	"net/netip"
+	"strings"
+
+	"postrider/internal/observe"
+	"postrider/resolver"
+)
+
+// view is what there is to be seen.
+func (e *Engine) view() observe.View {
+	gate := e.gate.State()
+	return observe.View{Limit: gate.Slots, Groups: e.groups.count(), Gate: gate, Idle: e.pool.peers(), DNS: e.files.cache()}
+}
+
+func (gs *groups) count() int {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	return len(gs.open)
+}
+
+// peers counts idle conversations by address, which is all of their keys that
+// may be shown: passwords follow.
+func (p *pool) peers() map[netip.AddrPort]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	peers := make(map[netip.AddrPort]int, len(p.idle))
+	for key, list := range p.idle {
+		text, _, _ := strings.Cut(key, "\n")
+		peer, _ := netip.ParseAddrPort(text) // zero is "invalid AddrPort"
+		peers[peer] += len(list)
+	}
+	return peers
+}
+
+// cache is how the cache of look-ups fares.
+func (f *files) cache() resolver.CacheStats {
+	f.mu.Lock()
+	dns := f.dns
+	f.mu.Unlock()
+	if dns == nil {
+		return resolver.CacheStats{}
+	}
+	return dns.Stats()
+}
