@@ -95,12 +95,17 @@ func (e *Engine) candidates(ctx context.Context, h hop) ([]Candidate, report.Cau
 	rand.Shuffle(len(xs), func(i, j int) { xs[i], xs[j] = xs[j], xs[i] })
 	slices.SortStableFunc(xs, func(a, b *exchanger) int { return int(a.pref) - int(b.pref) })
 	cands := make([]Candidate, 0, len(xs))
+	found := false
 	for _, x := range xs {
-		if len(x.addrs) > 0 {
+		switch {
+		case len(x.addrs) > 0:
+			found = true
 			cands = append(cands, e.candidate(h, x))
+		case resolver.KindOf(x.err) == resolver.Temporary:
+			cands = append(cands, Candidate{Host: x.host, Pref: x.pref, Fails: report.NoSuchHostYet})
 		}
 	}
-	if len(cands) == 0 {
+	if !found {
 		return nil, unreachable(xs)
 	}
 	return cands, report.Accepted

@@ -65,6 +65,7 @@ func (e *Engine) Carry(ctx context.Context, p *Plan, job Job) (o report.Outcome)
 		if t.host(ctx, c) == stopHere {
 			return t.last
 		}
+		t.unheard = t.unheard || t.soft.Outcome == nil && t.hard.Outcome == nil
 	}
 	return t.outcome()
 }
@@ -117,6 +118,9 @@ type trial struct {
 
 	last       report.Outcome
 	soft, hard kept // the first of each kind
+	// unheard: a host that comes before all that have spoken could not be
+	// asked. It may well take, once it is back, what a lesser one refuses.
+	unheard bool
 }
 
 // kept is an outcome for the end, in case nobody decides. What a host said to
@@ -128,6 +132,9 @@ type kept struct {
 
 // host tries one candidate's addresses until one of them decides.
 func (t *trial) host(ctx context.Context, c Candidate) next {
+	if c.Fails == report.NoSuchHostYet {
+		return nextHost
+	}
 	if c.Fails != report.Accepted {
 		return t.file(report.Outcome{Cause: c.Fails, Host: c.Host, Detail: c.Detail}, nextHost)
 	}
@@ -179,12 +186,13 @@ func (t *trial) file(o report.Outcome, v next) next {
 }
 
 // outcome is what is said when every candidate has been tried: a failure for
-// good only when nobody failed softly, and the best-preferred one's words.
+// good only when nobody failed softly and nobody better went unheard, and the
+// best-preferred one's words.
 func (t *trial) outcome() report.Outcome {
 	switch {
 	case t.soft.Outcome != nil:
 		return *t.soft.Outcome
-	case t.hard.Outcome != nil && t.left > 0:
+	case t.hard.Outcome != nil && t.left > 0 && !t.unheard:
 		return *t.hard.Outcome
 	}
 	return report.Outcome{Cause: report.NoConnection}
