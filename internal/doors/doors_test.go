@@ -21,7 +21,8 @@ var may = map[string]string{
 	"internal/qmtp":     "internal/smtp",
 	"internal/spawn":    "internal/report",
 	"internal/fair":     "",
-	"internal/engine":   "internal/control internal/fair internal/report internal/smtp internal/spawn remote resolver smtpc",
+	"internal/engine":   "internal/control internal/fair internal/observe internal/report internal/smtp internal/spawn remote resolver smtpc",
+	"internal/observe":  "internal/fair internal/observe/state internal/report resolver",
 	"resolver":          "",
 	"routes":            "internal/constmap",
 	"tcpto":             "",
@@ -40,6 +41,9 @@ var may = map[string]string{
 	"cmd/ucspi-tlsc":      "tlspolicy internal/fdconn",
 	"cmd/qmail-tcpto":     "tcpto internal/home",
 	"cmd/qmail-tcpok":     "tcpto internal/home",
+	"cmd/qmail-rstat":     "internal/observe/state internal/home",
+
+	"internal/observe/state": "",
 }
 
 // owner lists who may import a module from outside, by its path's beginning.
@@ -49,6 +53,7 @@ var owner = map[string]string{
 	"github.com/emersion/go-sasl": "smtpc",
 	"golang.org/x/net/idna":       "remote",
 	"golang.org/x/sync":           "remote resolver",
+	"github.com/prometheus":       "internal/observe",
 	"crypto/tls":                  "tlspolicy internal/sink internal/smtptest internal/peers",
 }
 
@@ -108,6 +113,19 @@ func TestTestRooms(t *testing.T) {
 			if production && (strings.HasSuffix(i, "test") || strings.HasSuffix(i, "/sink") || strings.HasSuffix(i, "/peers")) {
 				t.Errorf("%s imports %s, which is for tests", pkg, i)
 			}
+		}
+	}
+}
+
+// TestNotLinked: what is exec'd for each delivery has no metrics in it.
+func TestNotLinked(t *testing.T) {
+	for _, program := range []string{"qmail-remote", "qmail-remote-io", "ucspi-tlsc", "qmail-rstat"} {
+		out, err := exec.Command("go", "list", "-deps", "postrider/cmd/"+program).Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		if strings.Contains(string(out), "github.com/prometheus/") {
+			t.Errorf("%s has prometheus linked", program)
 		}
 	}
 }

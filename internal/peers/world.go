@@ -3,6 +3,7 @@ package peers
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -65,7 +66,21 @@ func (s store) mount() error {
 			return fmt.Errorf("lay the packages over %s: %w", o.target, err)
 		}
 	}
+	if err := lengthenLogQueue(); err != nil {
+		return err
+	}
 	return os.Mkdir(work, 0o755)
+}
+
+// lengthenLogQueue lets datagrams on Unix-domain sockets queue up. Every program of Postfix logs to postlogd on such
+// a socket, and a full queue blocks it, until postlogd reads. A fresh network namespace has room for ten: if postlogd
+// dies while there are more, master too blocks, on the message that it died, and nobody starts another.
+func lengthenLogQueue() error {
+	err := os.WriteFile("/proc/sys/net/unix/max_dgram_qlen", []byte("100000"), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // an ordinary user's namespace, where Postfix does not run: see ordinary
+	}
+	return err
 }
 
 // users writes passwd and group files into dir: the machine's own, and the accounts the packages would have

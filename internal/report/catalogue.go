@@ -75,7 +75,7 @@ func (c Cause) sayLocal() sentence {
 	case Crashed:
 		return sentence{'Z', "qmail-remote crashed", "4.3.0"}
 	case BadAddress:
-		return sentence{'D', "Sorry, an address contains a line break or a NUL", "5.1.3"}
+		return sentence{'D', "Sorry, an address contains a character that mail cannot carry", "5.1.3"}
 	case TLSRequired:
 		return sentence{'Z', "Connected to %h but TLS is required and I can't have it", "4.7.5"}
 	case DANEFailed:
