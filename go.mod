@@ -8,29 +8,32 @@ go 1.26.0
 //   golang.org/x/sync               remote, resolver: groups of look-ups that end together
 //   github.com/emersion/go-sasl     smtpc: the client side of AUTH (PLAIN, LOGIN, OAUTHBEARER)
 //   golang.org/x/net/idna           remote.ParseJob: names become A-labels once, there
-//   golang.org/x/sys                tcpto, routes, cmd: flock, signal masks, descriptors
+//   golang.org/x/sys                internal/chain, fdconn, nettest, cmd: signal masks, descriptors, namespaces
 //   github.com/prometheus/client_golang  internal/observe: metrics in Prometheus' text form
 //   github.com/rogpeppe/go-internal tests: testscript runs the real binaries, txtar holds dialogues
 //   honnef.co/go/tools              staticcheck, a tool: nothing of it is linked
 
 require (
+	github.com/colinmarc/cdb v0.0.0-20190223170904-60f317823f70
+	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6
+	github.com/miekg/dns v1.1.73
+	github.com/prometheus/client_golang v1.25.0
+	github.com/rogpeppe/go-internal v1.16.0
+	golang.org/x/net v0.62.0
+	golang.org/x/sync v0.24.0
+	golang.org/x/sys v0.49.0
+)
+
+require (
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/colinmarc/cdb v0.0.0-20190223170904-60f317823f70 // indirect
-	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
-	github.com/miekg/dns v1.1.73 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
-	github.com/prometheus/client_golang v1.25.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
-	github.com/rogpeppe/go-internal v1.16.0 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.41.0 // indirect
-	golang.org/x/net v0.62.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
