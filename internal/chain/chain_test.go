@@ -146,7 +146,9 @@ func TestNoTLS(t *testing.T) {
 	} {
 		conn, _ := server(t, c.script)
 		chain, h := handover(t, conn, text)
-		h.Params.Timeout = 300 * time.Millisecond
+		if reason == "silence" { // the others are to end sooner, on a busy machine too
+			h.Params.Timeout = 300 * time.Millisecond
+		}
 		if c.change != nil {
 			c.change(chain, &h.Policy)
 		}
@@ -330,7 +332,7 @@ func TestDeadline(t *testing.T) {
 		if tx.Stage != c.stage || tx.Fault != smtp.TimedOut || tx.InDoubt() != c.inDoubt {
 			t.Errorf("%s: %+v", reason, tx)
 		}
-		if d := time.Since(begin); d > 2*time.Second {
+		if d := time.Since(begin); d >= h.Params.Timeout { // that would have been its end without ctx
 			t.Errorf("%s: took %v", reason, d)
 		}
 		noProcesses(t)

@@ -110,7 +110,10 @@ func TestDeadlines(t *testing.T) {
 func TestBlockedWrite(t *testing.T) {
 	for kind, c := range pairs(t) {
 		a, b := c[0], c[1]
-		a.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+		go func() {
+			b.Read(make([]byte, 1)) // then the writing has begun
+			a.SetWriteDeadline(time.Unix(1, 0))
+		}()
 		n, err := a.Write(make([]byte, 4<<20))
 		if !errors.Is(err, os.ErrDeadlineExceeded) || n == 0 || n == 4<<20 {
 			t.Errorf("%s: %d bytes, %v", kind, n, err)

@@ -131,7 +131,7 @@ func TestStartTLS(t *testing.T) {
 		command := helper(t, theirs, c.closes, c.pieces...)
 		timeout := 20 * time.Second
 		if reason == "silent" {
-			timeout = 50 * time.Millisecond
+			timeout = 500 * time.Millisecond // the command has to be out by then
 		}
 		conn, rs, err := StartTLS(TLSFDs{ours, r, r}, timeout)
 		if !errors.Is(err, c.err) || !slices.Equal(rs, c.want) {
