@@ -47,6 +47,14 @@ type rig struct {
 // there, with env added to the environment.
 func start(t *testing.T, script string, env ...string) *rig {
 	t.Helper()
+	r := prepare(t, script, env...)
+	r.begin()
+	return r
+}
+
+// prepare is start without the beginning.
+func prepare(t *testing.T, script string, env ...string) *rig {
+	t.Helper()
 	r := &rig{t: t, home: t.TempDir()}
 	for _, d := range []string{"bin", "queue/mess/1", "queue/lock"} {
 		if err := os.MkdirAll(filepath.Join(r.home, d), 0o755); err != nil {
@@ -64,6 +72,12 @@ func start(t *testing.T, script string, env ...string) *rig {
 	r.cmd = exec.Command(program)
 	r.cmd.Dir = "/"
 	r.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "QMAILHOME=" + r.home, "QMAILREMOTE=" + filepath.Join(r.home, "bin/qmail-remote")}, env...)
+	return r
+}
+
+func (r *rig) begin() {
+	t := r.t
+	t.Helper()
 	var err error
 	if r.in, err = r.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -77,7 +91,6 @@ func start(t *testing.T, script string, env ...string) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.cmd.Process.Kill() })
-	return r
 }
 
 func (r *rig) file(name, text string, mode os.FileMode) {
