@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -58,7 +59,9 @@ func serve(t *testing.T, o *Observer) (path string, ask func(string) (int, strin
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	tr := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}
+	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
 	t.Cleanup(tr.CloseIdleConnections)
 	return path, func(what string) (int, string) {
 		t.Helper()
