@@ -83,7 +83,8 @@ func (s *moody) say(conn net.Conn, wanted string, m mood) (on, ok bool) {
 func (s *moody) serve(conn net.Conn) {
 	defer conn.Close()
 	r := bufio.NewReader(conn)
-	on, ok := s.say(conn, "220 moody", s.mood(drop, reset, later, bye))
+	on, _ := s.say(conn, "220 moody", s.mood(drop, reset, later, bye))
+	ok := false
 	var rcpts []string
 	open := false
 	for on {
