@@ -84,5 +84,9 @@ func openMessage(stdin *os.File) (*smtp.Message, error) {
 	if isPlaceholder(stdin) {
 		return nil, os.ErrClosed
 	}
-	return smtp.OpenMessage(stdin)
+	m, err := smtp.OpenMessage(stdin)
+	if err == nil && m.Again() {
+		m.At = &watched{ReaderAt: m.At, size: m.Size, report: 1}
+	}
+	return m, err
 }
