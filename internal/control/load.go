@@ -131,8 +131,7 @@ func (r *reader) exists(file string) bool {
 // name is the first line of a one-line file, "" when there is none.
 func (r *reader) name(file string) string {
 	text, _ := r.text(file)
-	line, _, _ := strings.Cut(text, "\n")
-	return trim(line)
+	return first(text)
 }
 
 // nameless says what is wrong when neither me nor helohost has a name.
@@ -198,6 +197,15 @@ func (r *reader) absolute(p string) string {
 // are none. Compat(qmail): only a "#" at the very beginning makes a comment.
 func (r *reader) list(file string) []string {
 	text, _ := r.text(file)
+	return lines(text)
+}
+
+func first(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return trim(line)
+}
+
+func lines(text string) []string {
 	var lines []string
 	for line := range strings.SplitSeq(text, "\n") {
 		line = trim(line)

@@ -30,6 +30,14 @@ var may = map[string]string{
 	"smtpc":             "internal/smtp",
 	"remote":            "resolver routes tlspolicy tcpto smtpc internal/control internal/report internal/smtp internal/qmtp",
 	"internal/chain":    "internal/chain/job remote tlspolicy smtpc internal/smtp internal/fdconn",
+	// The inbound half; it never imports remote or smtpc.
+	"inbound":           "internal/smtp internal/fdconn",
+	"inbound/smtpd":     "inbound internal/smtp internal/control internal/constmap",
+	"inbound/ofmipd":    "inbound internal/smtp internal/control internal/constmap",
+	"inbound/authup":    "inbound internal/control internal/fdconn",
+	"inbound/fixsmtpio": "inbound internal/control internal/fdconn",
+	"inbound/proxy":     "inbound internal/fdconn",
+	"inbound/tlsd":      "inbound internal/fdconn",
 	// For tests, demonstrations and benchmarks; no production room imports them.
 	"internal/nettest":    "",
 	"internal/sink":       "",
@@ -54,7 +62,7 @@ var owner = map[string]string{
 	"golang.org/x/net/idna":       "remote",
 	"golang.org/x/sync":           "remote resolver",
 	"github.com/prometheus":       "internal/observe",
-	"crypto/tls":                  "tlspolicy internal/sink internal/smtptest internal/peers",
+	"crypto/tls":                  "tlspolicy inbound/tlsd internal/sink internal/smtptest internal/peers",
 }
 
 // imports gives what each package of the module imports, tests not counted.

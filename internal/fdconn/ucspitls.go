@@ -115,6 +115,29 @@ func (c *Conn) fileOf(fds TLSFDs) *os.File {
 	return nil
 }
 
+// Ask tells the helper to begin TLS ("Y") and waits at most timeout for its
+// answer. It leaves the descriptors where they are, and in blocking mode: the
+// caller moves those for cleartext to where its connection was.
+func Ask(fds TLSFDs, timeout time.Duration) (Records, error) {
+	// A File made of a duplicate: it is closed here, and the helper must not
+	// take that for the program's end (ucspi-ssl does).
+	fd, err := syscall.Dup(fds.Ctl)
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	syscall.CloseOnExec(fd)
+	ctl, err := open(fd)
+	if err != nil {
+		syscall.Close(fd)
+		return nil, err
+	}
+	defer func() {
+		syscall.SetNonblock(fds.Ctl, false) // one with the cleartext's, maybe
+		ctl.Close()
+	}()
+	return ask(ctl, timeout)
+}
+
 // ask stops at two NULs and does not wait for an end of file: ucspi-ssl keeps
 // its end of the socket open.
 func ask(ctl *os.File, timeout time.Duration) (Records, error) {

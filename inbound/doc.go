@@ -1,0 +1,21 @@
+// Package inbound is what qmail's servers have in common: a client heard and
+// answered through buffers, the environment that a UCSPI server gives, the
+// policy of UCSPITLS, the syntax of commands and addresses, the content of DATA
+// and the hand-off to qmail-queue.
+//
+// It knows the server's side of SMTP and of the UCSPI conventions. It does not
+// know which server it is part of, who may relay, what a header means, nor any
+// cryptography. The rooms beside it (smtpd, ofmipd, authup, fixsmtpio, proxy,
+// tlsd) each are one program's policy; none of them imports another.
+//
+// How one session of qmail-smtpd or qmail-ofmipd goes:
+//
+//	Conn       says the greeting, reads a Command, which flushes what was said
+//	TakeLevel  has told whether STARTTLS is offered, or demanded
+//	Helper     starts TLS: from here on the Conn speaks through it, and has
+//	           forgotten every byte that came in clear
+//	ParsePath  turns the arguments of MAIL and RCPT into bare addresses
+//	Body       turns what follows DATA into lines that end in LF
+//	Queue      runs qmail-queue, gives it the content and the envelope, and
+//	           turns its end into a reply
+package inbound
