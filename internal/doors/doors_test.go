@@ -52,6 +52,15 @@ var may = map[string]string{
 	"cmd/qmail-rstat":     "internal/observe/state internal/home",
 
 	"internal/observe/state": "",
+
+	"cmd/qmail-smtpd":                "inbound inbound/smtpd internal/home",
+	"cmd/qmail-ofmipd":               "inbound inbound/ofmipd internal/home",
+	"cmd/qmail-authup":               "inbound inbound/authup internal/home",
+	"cmd/checknotroot":               "",
+	"cmd/fixsmtpio":                  "inbound inbound/fixsmtpio internal/home",
+	"cmd/smtpd-starttls-proxy-io":    "inbound inbound/proxy internal/fdconn",
+	"cmd/qmail-qfilter-addtlsheader": "inbound",
+	"cmd/ucspi-tlsd":                 "inbound inbound/tlsd internal/fdconn",
 }
 
 // owner lists who may import a module from outside, by its path's beginning.
