@@ -10,12 +10,14 @@
 //
 // How one session of qmail-smtpd or qmail-ofmipd goes:
 //
-//	Conn       says the greeting, reads a Command, which flushes what was said
+//	Dialogue   says the greeting, reads Commands and keeps their order; what
+//	           the two programs do differently is its Server
+//	Conn       hears and says, and flushes before it waits
 //	TakeLevel  has told whether STARTTLS is offered, or demanded
 //	Helper     starts TLS: from here on the Conn speaks through it, and has
 //	           forgotten every byte that came in clear
 //	ParsePath  turns the arguments of MAIL and RCPT into bare addresses
-//	Body       turns what follows DATA into lines that end in LF
+//	Body       turns what follows DATA into lines that end in LF (qmail-smtpd)
 //	Queue      runs qmail-queue, gives it the content and the envelope, and
 //	           turns its end into a reply
 package inbound

@@ -14,6 +14,7 @@ type Child struct {
 	Path string   // not searched in PATH
 	Args []string // the program's name first
 	Env  []string
+	Dir  string // where it runs, and what a relative Path is below; "": where we are
 	// Files[i] is our descriptor that becomes the child's descriptor i, or
 	// Closed. Above them the child gets what we have without close-on-exec.
 	Files []int
@@ -33,7 +34,7 @@ func (c Child) Start() (int, error) {
 	for i, fd := range c.Files {
 		files[i] = uintptr(fd)
 	}
-	attr := syscall.ProcAttr{Env: c.Env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: c.Group}}
+	attr := syscall.ProcAttr{Dir: c.Dir, Env: c.Env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: c.Group}}
 	if c.Bound {
 		attr.Sys.Pdeathsig = syscall.SIGKILL
 	}
