@@ -5,9 +5,14 @@
 #define ADDRESSES $0x2e000000
 #define MEMORY    $0x04000000
 
+// SLACK is in nanoseconds.
+#define PR_SET_TIMERSLACK $29
+#define SLACK $1000000
+
 #define SYS_write      $1
 #define SYS_mmap       $9
 #define SYS_munmap     $11
+#define SYS_prctl      $157
 #define SYS_exit_group $231
 
 DATA	noMemory<>+0(SB)/8, $"ZOut of "
@@ -60,6 +65,17 @@ TEXT postrider_start(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ	AX, DI
 	MOVQ	MEMORY, SI
 	MOVQ	SYS_munmap, AX
+	SYSCALL
+
+	// Wake sleepers late: a millisecond is nothing to a time-out in seconds, and
+	// the runtime's monitor, which asks to sleep for 20 microseconds at a time,
+	// else wakes a hundred times in a delivery. A refusal is no matter.
+	MOVQ	SYS_prctl, AX
+	MOVQ	PR_SET_TIMERSLACK, DI
+	MOVQ	SLACK, SI
+	XORL	DX, DX
+	XORL	R10, R10
+	XORL	R8, R8
 	SYSCALL
 
 	// Find the end of auxv: R9 is the first word of envp, R8 behind auxv's end.

@@ -4,8 +4,13 @@
 #define ADDRESSES $0x2e000000
 #define MEMORY    $0x04000000
 
+// SLACK is in nanoseconds.
+#define PR_SET_TIMERSLACK $29
+#define SLACK $1000000
+
 #define SYS_write      $64
 #define SYS_exit_group $94
+#define SYS_prctl      $167
 #define SYS_munmap     $215
 #define SYS_mmap       $222
 
@@ -53,6 +58,14 @@ TEXT postrider_start(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	BCS	fail
 	MOVD	MEMORY, R1
 	MOVD	SYS_munmap, R8
+	SVC
+
+	MOVD	PR_SET_TIMERSLACK, R0
+	MOVD	SLACK, R1
+	MOVD	$0, R2
+	MOVD	$0, R3
+	MOVD	$0, R4
+	MOVD	SYS_prctl, R8
 	SVC
 
 	// R20: the first word of envp; R21: behind auxv's end.
