@@ -5,14 +5,9 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"hash/fnv"
-	"io/fs"
-	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +17,7 @@ import (
 	"postrider/internal/report"
 	"postrider/internal/smtp"
 	"postrider/internal/smtptest"
+	"postrider/internal/smtptest/stage"
 	"postrider/remote"
 	"postrider/routes"
 	"postrider/tcpto"
@@ -37,8 +33,7 @@ var (
 // simulated time: however the server's bytes arrive, in clear and under TLS, the
 // same must be reported and the same be said.
 func TestDialogues(t *testing.T) {
-	for _, file := range dialogues(t, *where) {
-		name := strings.TrimSuffix(strings.TrimPrefix(file, *where+"/"), ".txtar")
+	for name, file := range stage.Dialogues(t, *where) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d, err := smtptest.ReadDialogue(file)
@@ -62,21 +57,6 @@ func TestDialogues(t *testing.T) {
 			}
 		})
 	}
-}
-
-func dialogues(t *testing.T, root string) []string {
-	t.Helper()
-	var files []string
-	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, ".txtar") {
-			files = append(files, filepath.ToSlash(path))
-		}
-		return err
-	})
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no dialogues: %v", err)
-	}
-	return files
 }
 
 // rewrite is -update.
@@ -147,7 +127,7 @@ func converse(t *testing.T, d *smtptest.Dialogue, arrival smtptest.Arrival) (got
 		w := d.World()
 		w.Settle = synctest.Wait
 		begun := time.Now()
-		got = deliver(t, d, home, dialer(d, w, arrival))
+		got = deliver(t, d, home, stage.Dialer(d, w, arrival))
 		if took := time.Since(begun); d.Within != 0 && took > d.Within {
 			t.Errorf("it took %v, longer than %v", took, d.Within)
 		}
@@ -156,35 +136,8 @@ func converse(t *testing.T, d *smtptest.Dialogue, arrival smtptest.Arrival) (got
 	return bytes.ReplaceAll(got, []byte(home), []byte("{home}")), wrong
 }
 
-type dialFunc func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
-
-// dialer connects to the scripts of a dialogue, through memory.
-func dialer(d *smtptest.Dialogue, w *smtptest.World, arrival smtptest.Arrival) dialFunc {
-	return func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
-		addr := to.String()
-		s, ok := d.Servers[addr]
-		switch {
-		case ok && s.Blackhole:
-			<-ctx.Done()
-			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
-		case w.Refuses(addr):
-			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-		}
-		seed := fnv.New64()
-		seed.Write([]byte(addr + d.Comment))
-		a, b := smtptest.Pipe(64 << 10)
-		client, server := smtptest.Link(a, b, arrival, seed.Sum64())
-		source := ""
-		if from.IsValid() {
-			source = from.String()
-		}
-		w.Serve(addr, server, source)
-		return client, nil
-	}
-}
-
 // deliver does what qmail-remote does between its arguments and its report.
-func deliver(t *testing.T, d *smtptest.Dialogue, home string, dial dialFunc) []byte {
+func deliver(t *testing.T, d *smtptest.Dialogue, home string, dial stage.Dial) []byte {
 	o := func() report.Outcome {
 		if len(d.Argv) < 3 {
 			return report.Outcome{Cause: report.Usage}
@@ -212,7 +165,7 @@ func blame(err error) string {
 	return ""
 }
 
-func engine(d *smtptest.Dialogue, home string, dial dialFunc) (*remote.Engine, error) {
+func engine(d *smtptest.Dialogue, home string, dial stage.Dial) (*remote.Engine, error) {
 	s, err := control.Load(os.DirFS(home), home)
 	if err != nil {
 		return nil, err

@@ -40,6 +40,7 @@ var may = map[string]string{
 	"inbound/tlsd":      "inbound internal/fdconn",
 	// For tests, demonstrations and benchmarks; no production room imports them.
 	"internal/nettest":    "",
+	"internal/proctest":   "",
 	"internal/sink":       "",
 	"internal/dnstest":    "resolver",
 	"internal/smtptest":   "internal/smtp internal/dnstest",
@@ -52,6 +53,8 @@ var may = map[string]string{
 	"cmd/qmail-rstat":     "internal/observe/state internal/home",
 
 	"internal/observe/state": "",
+
+	"internal/smtptest/stage": "internal/smtptest internal/dnstest internal/nettest",
 
 	"cmd/qmail-smtpd":                "inbound inbound/smtpd internal/home",
 	"cmd/qmail-ofmipd":               "inbound inbound/ofmipd internal/home",
@@ -127,7 +130,7 @@ func TestTestRooms(t *testing.T) {
 	for pkg, imported := range imports(t) {
 		production := strings.HasPrefix(pkg, "cmd/") || pkg == "remote" || pkg == "smtpc"
 		for _, i := range imported {
-			if production && (strings.HasSuffix(i, "test") || strings.HasSuffix(i, "/sink") || strings.HasSuffix(i, "/peers")) {
+			if production && (strings.HasSuffix(i, "test") || strings.HasSuffix(i, "/sink") || strings.HasSuffix(i, "/peers") || strings.HasSuffix(i, "/stage")) {
 				t.Errorf("%s imports %s, which is for tests", pkg, i)
 			}
 		}
