@@ -30,6 +30,7 @@ import (
 type options struct {
 	rspawn, remote                            string
 	n, inflight, domains, rcpts, size, rounds int
+	alone                                     bool
 }
 
 // figures are what one round gave.
@@ -50,6 +51,7 @@ func main() {
 	flag.IntVar(&o.rcpts, "rcpts", 1, "recipients a message, all at one destination")
 	flag.IntVar(&o.size, "size", 4096, "bytes a message")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each")
+	flag.BoolVar(&o.alone, "alone", false, "measure the engine alone")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "rspawn:", err)
@@ -61,6 +63,9 @@ func run(o options) error {
 	var engine, process []figures
 	for i := range o.rounds {
 		for _, by := range []*[]figures{&engine, &process} {
+			if o.alone && by == &process {
+				continue
+			}
 			env, name := []string(nil), "engine"
 			if by == &process {
 				remote, err := filepath.Abs(o.remote)
@@ -77,10 +82,14 @@ func run(o options) error {
 			*by = append(*by, f)
 		}
 	}
-	e, p := median(engine), median(process)
+	e := median(engine)
 	fmt.Printf("%d in flight, %d destinations, %d recipients a message, %d bytes, in clear, loopback, medians of %d rounds\n", o.inflight, o.domains, o.rcpts, o.size, o.rounds)
 	fmt.Printf("%-22s %12s %14s %12s %12s\n", "", "deliveries/s", "CPU/delivery", "connections", "transactions")
 	fmt.Printf("%-22s %12.0f %14v %12d %12d\n", "engine", e.rate, e.cpu, e.sessions, e.messages)
+	if o.alone {
+		return nil
+	}
+	p := median(process)
 	fmt.Printf("%-22s %12.0f %14v %12d %12d\n", "process a delivery", p.rate, p.cpu, p.sessions, p.messages)
 	fmt.Printf("%-22s %12.1f %14.3f\n", "ratio", e.rate/p.rate, float64(e.cpu)/float64(p.cpu))
 	return nil

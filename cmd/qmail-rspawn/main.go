@@ -50,23 +50,26 @@ func main() {
 		os.Exit(111)
 	}
 	runtime.LockOSThread() // engines end with this thread
-	os.Exit(front(home.Dir()))
+	self, err := os.Executable()
+	if err != nil {
+		os.Exit(111)
+	}
+	starter, done := newThread(self, "qmail-rspawn", engineMark), make(chan struct{})
+	go func() {
+		defer close(done)
+		front(home.Dir(), starter.start)
+	}()
+	starter.serve(done)
 }
 
 // front serves qmail-send.
-func front(home string) int {
+func front(home string, start func() (*spawn.Engine, error)) {
+	runtime.GOMAXPROCS(1) // it moves frames; all that a second processor does is to be woken for it
 	// As stock: after a restart every address gets a new chance. Who cannot do
 	// it can deliver nevertheless.
 	_ = tcpto.Clear4(filepath.Join(home, "queue/lock/tcpto"))
 	_ = tcpto.Clear6(filepath.Join(home, "run/qmail-remote/tcpto6"))
-	spawn.Front{Limit: limit(os.Getenv("QMAILSPAWN")), Start: func() (*spawn.Engine, error) {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		return spawn.StartEngine(self, []string{"qmail-rspawn", engineMark})
-	}}.Run(os.Stdin, os.Stdout)
-	return 0
+	spawn.Front{Limit: limit(os.Getenv("QMAILSPAWN")), Start: start}.Run(os.Stdin, os.Stdout)
 }
 
 // deliver serves the front, in queue/mess.
@@ -95,7 +98,7 @@ func deliver(ctx context.Context, home string) int {
 		}()
 	}
 	c := spawn.Config{Limit: slots, Queue: spawn.Queue{Mess: mess, Owner: owner}}
-	if spawn.Serve(ctx, os.Stdin, os.Stdout, c, d) != nil {
+	if spawn.Serve(ctx, pollable(os.Stdin), pollable(os.Stdout), c, d) != nil {
 		return 111
 	}
 	return 0

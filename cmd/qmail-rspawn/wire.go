@@ -94,6 +94,15 @@ func guardReports(reports, log int) error {
 	return unix.Dup3(int(null.Fd()), log, 0)
 }
 
+// pollable is a pipe that this process alone has its end of, so that to wait for
+// it takes no thread.
+func pollable(f *os.File) *os.File {
+	if syscall.SetNonblock(int(f.Fd()), true) != nil {
+		return f
+	}
+	return os.NewFile(f.Fd(), f.Name())
+}
+
 // watch opens what the engine is observed by: its socket, where there can be
 // one, and the log, unless descriptor 2 is /dev/null, as under qmail-start.
 func watch(o *observe.Observer, home string) (stop func()) {

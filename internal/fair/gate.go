@@ -32,9 +32,13 @@ func New(l Limits) *Gate {
 // at again: a greater PerHost lets more of them in at once where the window
 // allows it.
 func (g *Gate) SetLimits(l Limits) {
+	l = l.withDefaults()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.limits = l.withDefaults()
+	if l == g.limits {
+		return
+	}
+	g.limits = l
 	now := g.now()
 	g.forget(now, g.limits.MaxKnown)
 	for _, d := range g.known {

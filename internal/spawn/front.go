@@ -51,7 +51,8 @@ const (
 type front struct {
 	Front
 	out    io.Writer
-	broken bool // qmail-send reads no more
+	broken bool   // qmail-send reads no more
+	frames []byte // kept for its memory
 	open   [MaxLimit + 1]bool
 	life   *life // nil: there is no engine
 
@@ -76,12 +77,30 @@ func (f *front) run(orders <-chan Command) {
 		case r, more := <-reports:
 			if !more {
 				f.bury()
-			} else if f.open[r[0]] { // nobody asked otherwise
-				f.open[r[0]] = false
-				f.write(r)
+				continue
 			}
+			f.pass(r, reports)
 		}
 	}
+}
+
+// pass writes a report to qmail-send, and what others there are in the same go.
+func (f *front) pass(r []byte, more <-chan []byte) {
+	out := f.frames[:0]
+	for {
+		if f.open[r[0]] { // nobody asked otherwise
+			f.open[r[0]] = false
+			out = append(out, r...)
+		}
+		if len(out) >= batch || len(more) == 0 {
+			break
+		}
+		r = <-more // nobody else takes from it
+	}
+	if len(out) > 0 {
+		f.write(out)
+	}
+	f.frames = out
 }
 
 // take hands a command to the engine. Where there is none, the command waits

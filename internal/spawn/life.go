@@ -26,7 +26,7 @@ type life struct {
 }
 
 func begin(e *Engine, limit int) *life {
-	l := &life{Engine: e, began: time.Now(), commands: make(chan Command, limit), reports: make(chan []byte)}
+	l := &life{Engine: e, began: time.Now(), commands: make(chan Command, limit), reports: make(chan []byte, limit)}
 	go l.feed()   // ends with hangUp
 	go l.listen() // ends with the engine
 	return l
@@ -39,12 +39,18 @@ func (l *life) hangUp() {
 	}
 }
 
-// feed writes commands to the engine. One that cannot be written belongs to an
-// engine that is ending; listen notices.
+// feed writes commands to the engine, those that are there in one go. One that
+// cannot be written belongs to an engine that is ending; listen notices.
 func (l *life) feed() {
 	defer l.Commands.Close()
+	var out []byte
 	for c := range l.commands {
-		l.Commands.Write(c.AppendTo(nil))
+		out = c.AppendTo(out[:0])
+		for len(out) < batch && len(l.commands) > 0 {
+			c = <-l.commands // nobody else takes from it
+			out = c.AppendTo(out)
+		}
+		l.Commands.Write(out)
 	}
 }
 
@@ -67,18 +73,26 @@ func (l *life) listen() {
 	}
 }
 
+// batch is about how many bytes of frames are written in one go.
+const batch = 16 << 10
+
 // readReport reads slot, text and NUL. The slot may be 0.
 func readReport(r *bufio.Reader) ([]byte, error) {
 	slot, err := r.ReadByte()
-	report := []byte{slot}
+	report := append(make([]byte, 0, 256), slot)
 	for err == nil {
-		var b byte
-		b, err = r.ReadByte()
-		if len(report) < maxReport-1 || b == 0 {
-			report = append(report, b)
+		var text []byte
+		text, err = r.ReadSlice(0)
+		whole := err == nil
+		if whole {
+			text = text[:len(text)-1]
 		}
-		if b == 0 {
-			break
+		report = append(report, text[:min(len(text), maxReport-1-len(report))]...)
+		if whole {
+			return append(report, 0), nil
+		}
+		if err == bufio.ErrBufferFull {
+			err = nil
 		}
 	}
 	return report, err

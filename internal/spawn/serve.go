@@ -46,7 +46,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, c Config, d Deliver
 	if c.Limit < 1 || c.Limit > MaxLimit {
 		panic("spawn: a limit that no byte can say")
 	}
-	s := &server{Config: c, deliverer: d, reports: make(chan answer)}
+	s := &server{Config: c, deliverer: d, reports: make(chan answer, c.Limit)}
 	var err error
 	var writing, running sync.WaitGroup
 	writing.Go(func() { err = s.write(out) })
@@ -99,26 +99,41 @@ func (s *server) occupy(c *Command) (fault string) {
 }
 
 // write is the only writer to out. A slot is free before its report is written:
-// the next command for it may come at once.
+// the next command for it may come at once. Reports that are there are written
+// in one go.
 func (s *server) write(out io.Writer) error {
-	_, err := out.Write([]byte{byte(s.Limit)})
+	frames := []byte{byte(s.Limit)}
+	_, err := out.Write(frames)
 	for r := range s.reports {
-		if !r.refused {
-			s.mu.Lock()
-			s.open[r.slot] = false
-			s.mu.Unlock()
+		frames = s.settle(frames[:0], r)
+		for len(frames) < batch && len(s.reports) > 0 {
+			frames = s.settle(frames, <-s.reports) // nobody else takes from it
 		}
 		if err == nil {
-			_, err = out.Write(frame(r.slot, r.line))
+			_, err = out.Write(frames)
 		}
 	}
 	return err
 }
 
-// frame is a report as it travels: slot, line, NUL.
-func frame(slot byte, line []byte) []byte {
-	b := make([]byte, 0, len(line)+2)
+// settle frees a report's slot and appends the frame.
+func (s *server) settle(frames []byte, r answer) []byte {
+	if !r.refused {
+		s.mu.Lock()
+		s.open[r.slot] = false
+		s.mu.Unlock()
+	}
+	return appendFrame(frames, r.slot, r.line)
+}
+
+// appendFrame appends a report as it travels: slot, line, NUL.
+func appendFrame(b []byte, slot byte, line []byte) []byte {
 	return append(append(append(b, slot), line...), 0)
+}
+
+// frame is a report as it travels.
+func frame(slot byte, line []byte) []byte {
+	return appendFrame(make([]byte, 0, len(line)+2), slot, line)
 }
 
 // deliver runs one delivery. What it returns is a line: not empty, without NUL.
