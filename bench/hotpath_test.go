@@ -22,6 +22,7 @@ import (
 	"postrider/routes"
 	"postrider/tcpto"
 	"postrider/tlspolicy"
+	"postrider/tlspolicy/handshake"
 )
 
 // exchange is a listener in memory, where a dialled connection comes out.
@@ -60,7 +61,7 @@ func engine(b *testing.B, dir string) (*remote.Engine, *sink.Server) {
 		QMTPRoutes:  routes.ParseQMTP(nil),
 		Timeouts:    tcpto.Open(filepath.Join(dir, "tcpto"), filepath.Join(dir, "tcpto6"), time.Now),
 		TLS:         tlspolicy.New(tlspolicy.Config{}),
-		UnderTLS:    remote.InProcess{},
+		UnderTLS:    remote.InProcess{Secure: handshake.Secure},
 		Dial:        l.dial,
 		Interfaces:  func() []netip.Addr { return nil },
 	}, s

@@ -167,13 +167,17 @@ func (t *trial) creds(peer netip.AddrPort) *smtpc.Credentials {
 }
 
 // InProcess is a Converser that does the handshake in this process.
-type InProcess struct{}
+type InProcess struct {
+	// Secure is the handshake: that of tlspolicy/handshake, which qmail-remote
+	// is spared from linking.
+	Secure func(context.Context, tlspolicy.Policy, net.Conn) (net.Conn, tlspolicy.Info, error)
+}
 
 // Converse implements Converser.
-func (InProcess) Converse(ctx context.Context, h Handover) smtp.Transaction {
+func (p InProcess) Converse(ctx context.Context, h Handover) smtp.Transaction {
 	patience, stop := context.WithTimeout(ctx, h.Params.Timeout)
 	defer stop()
-	secured, info, err := h.Policy.Secure(patience, h.Conn)
+	secured, info, err := p.Secure(patience, h.Policy, h.Conn)
 	if err != nil {
 		h.Conn.Close()
 		fault := smtp.TLSFailed

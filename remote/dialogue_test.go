@@ -22,6 +22,7 @@ import (
 	"postrider/routes"
 	"postrider/tcpto"
 	"postrider/tlspolicy"
+	"postrider/tlspolicy/handshake"
 )
 
 var (
@@ -186,7 +187,7 @@ func engine(d *smtptest.Dialogue, home string, dial stage.Dial) (*remote.Engine,
 		TLS: tlspolicy.New(tlspolicy.Config{Home: home, Anchors: s.TrustAnchors, Strictness: s.Strictness,
 			ClientCert: s.ClientCert, ClientKey: s.ClientKey,
 			Destinations: s.TLSDestinations, DomainCerts: s.DomainCerts, Hosts: os.DirFS(home + "/control")}),
-		UnderTLS:   remote.InProcess{},
+		UnderTLS:   remote.InProcess{Secure: handshake.Secure},
 		Dial:       dial,
 		Interfaces: func() []netip.Addr { return nil },
 	}, nil

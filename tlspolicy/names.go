@@ -32,6 +32,9 @@ func serverName(s string) string {
 	return s
 }
 
+// SNI is the server name to send, "" for none.
+func (p Policy) SNI() string { return serverName(p.ServerName) }
+
 // canonical is d with all its names in the form that is looked up.
 func (d Destination) canonical() Destination {
 	d.Domain, d.Relay = canonicalName(d.Domain), canonicalName(d.Relay)

@@ -40,3 +40,12 @@ type Policy struct {
 	Key        string // its key, PEM file
 	KeyPass    string // its password
 }
+
+// Info is what a handshake came to.
+type Info struct {
+	Version  string // "TLSv1.3"
+	Cipher   string // IANA name, "TLS_AES_128_GCM_SHA256"
+	Verified string // "no", "pkix" (anchors, or the fingerprint of a rule), "dane", "sts"
+	SNI      string // the name that was sent, or ""
+	Peer     []byte // the server's own certificate, DER
+}

@@ -14,6 +14,7 @@ import (
 
 	"postrider/internal/fdconn"
 	"postrider/tlspolicy"
+	"postrider/tlspolicy/handshake"
 )
 
 // maxPolicy bounds the policy that arrives on a pipe; TLSA records are its bulk.
@@ -126,7 +127,7 @@ func (c *client) secure() (*session, int) {
 	}
 	defer cancel()
 	raw := &network{Conn: conn}
-	secured, info, err := c.rules.Secure(ctx, raw)
+	secured, info, err := handshake.Secure(ctx, c.rules, raw)
 	if err != nil {
 		conn.Close()
 		return nil, c.refused(err)

@@ -14,6 +14,7 @@ import (
 	"postrider/internal/observe"
 	"postrider/remote"
 	"postrider/resolver"
+	"postrider/tlspolicy/handshake"
 )
 
 // resolvConf is where the resolvers' addresses stand.
@@ -60,7 +61,7 @@ func (f *files) current() (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := remote.New(f.dir, c, f.resolver(), remote.InProcess{})
+	e := remote.New(f.dir, c, f.resolver(), remote.InProcess{Secure: handshake.Secure})
 	e.Conns = f.conns
 	dial := e.Dial
 	e.Dial = func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {

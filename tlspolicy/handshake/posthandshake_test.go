@@ -1,4 +1,4 @@
-package tlspolicy
+package handshake
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"postrider/tlspolicy"
 )
 
 // rawServer does an honest handshake and then writes records of its own making,
@@ -130,7 +132,7 @@ func TestC46AfterTheHandshake(t *testing.T) {
 				}
 				_ = raw.write(t, 23, []byte("220\r\n"))
 			})
-			secured, info, err := Policy{Mode: Opportunistic}.Secure(t.Context(), conn)
+			secured, info, err := Secure(t.Context(), tlspolicy.Policy{Mode: tlspolicy.Opportunistic}, conn)
 			if err != nil || info.Cipher != "TLS_AES_128_GCM_SHA256" {
 				t.Fatalf("%s: %v %v", tt.why, info, err)
 			}
@@ -185,7 +187,7 @@ func TestC46Renegotiation(t *testing.T) {
 		_, _ = c.Write(append(record, sealed...))
 		_, _ = io.Copy(io.Discard, c)
 	})
-	secured, info, err := Policy{Mode: Encrypt}.Secure(t.Context(), conn)
+	secured, info, err := Secure(t.Context(), tlspolicy.Policy{Mode: tlspolicy.Encrypt}, conn)
 	if err != nil || info.Version != "TLSv1.2" {
 		t.Fatal(info, err)
 	}
@@ -223,7 +225,7 @@ func TestEndWithoutNotice(t *testing.T) {
 		_ = c.(*net.TCPConn).CloseWrite()
 		_, _ = io.Copy(io.Discard, c)
 	})
-	secured, _, err := Policy{Mode: Opportunistic}.Secure(t.Context(), conn)
+	secured, _, err := Secure(t.Context(), tlspolicy.Policy{Mode: tlspolicy.Opportunistic}, conn)
 	if err != nil {
 		t.Fatal(err)
 	}

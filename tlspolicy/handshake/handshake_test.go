@@ -1,4 +1,4 @@
-package tlspolicy
+package handshake
 
 import (
 	"bytes"
@@ -17,6 +17,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"postrider/tlspolicy"
 )
 
 // connect is a loopback connection whose other end serve has, and which is
@@ -50,7 +52,7 @@ func connect(t testing.TB, serve func(net.Conn)) net.Conn {
 }
 
 // handshake runs p against a server of crypto/tls, which then says "220".
-func handshake(t testing.TB, p Policy, c *tls.Config) (net.Conn, Info, error) {
+func handshake(t testing.TB, p tlspolicy.Policy, c *tls.Config) (net.Conn, tlspolicy.Info, error) {
 	t.Helper()
 	conn := connect(t, func(c2 net.Conn) {
 		s := tls.Server(c2, c)
@@ -61,7 +63,7 @@ func handshake(t testing.TB, p Policy, c *tls.Config) (net.Conn, Info, error) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	secured, info, err := p.Secure(ctx, conn)
+	secured, info, err := Secure(ctx, p, conn)
 	if err != nil {
 		if _, e := conn.Write([]byte("x")); !errors.Is(e, net.ErrClosed) {
 			t.Errorf("the connection outlived %v: %v", err, e)
@@ -80,14 +82,14 @@ func TestInfo(t *testing.T) {
 	id := issue(t, nil, "self", server("mx.example.net"))
 	for _, tt := range []struct {
 		server          *tls.Config
-		p               Policy
+		p               tlspolicy.Policy
 		version, cipher string
 	}{
-		{&tls.Config{}, Policy{}, "TLSv1.3", "TLS_AES_128_GCM_SHA256"},
-		{&tls.Config{MaxVersion: tls.VersionTLS12}, Policy{}, "TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
-		{&tls.Config{MaxVersion: tls.VersionTLS12}, Policy{Ciphers: "HIGH:!aNULL"}, "TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
-		{&tls.Config{MaxVersion: tls.VersionTLS12}, Policy{Ciphers: "HIGH:ECDHE-ECDSA-AES256-GCM-SHA384"}, "TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"},
-		{&tls.Config{MaxVersion: tls.VersionTLS12}, Policy{Ciphers: "tls_ecdhe_ecdsa_with_aes_256_cbc_sha, nonsense"}, "TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA"},
+		{&tls.Config{}, tlspolicy.Policy{}, "TLSv1.3", "TLS_AES_128_GCM_SHA256"},
+		{&tls.Config{MaxVersion: tls.VersionTLS12}, tlspolicy.Policy{}, "TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
+		{&tls.Config{MaxVersion: tls.VersionTLS12}, tlspolicy.Policy{Ciphers: "HIGH:!aNULL"}, "TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
+		{&tls.Config{MaxVersion: tls.VersionTLS12}, tlspolicy.Policy{Ciphers: "HIGH:ECDHE-ECDSA-AES256-GCM-SHA384"}, "TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"},
+		{&tls.Config{MaxVersion: tls.VersionTLS12}, tlspolicy.Policy{Ciphers: "tls_ecdhe_ecdsa_with_aes_256_cbc_sha, nonsense"}, "TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA"},
 	} {
 		var sni string
 		tt.server.GetCertificate = func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -95,7 +97,7 @@ func TestInfo(t *testing.T) {
 			c := id.tls(0)
 			return &c, nil
 		}
-		tt.p.Mode, tt.p.ServerName = Opportunistic, "mx.example.net"
+		tt.p.Mode, tt.p.ServerName = tlspolicy.Opportunistic, "mx.example.net"
 		_, info, err := handshake(t, tt.p, tt.server)
 		if err != nil || info.Version != tt.version || info.Cipher != tt.cipher || info.SNI != "mx.example.net" || !bytes.Equal(info.Peer, id.cert.Raw) {
 			t.Errorf("%+v, %v", info, err)
@@ -104,7 +106,7 @@ func TestInfo(t *testing.T) {
 			t.Errorf("SNI %q", sni)
 		}
 	}
-	_, info, err := handshake(t, Policy{Mode: Encrypt, ServerName: "192.0.2.1"}, &tls.Config{Certificates: []tls.Certificate{id.tls(0)}})
+	_, info, err := handshake(t, tlspolicy.Policy{Mode: tlspolicy.Encrypt, ServerName: "192.0.2.1"}, &tls.Config{Certificates: []tls.Certificate{id.tls(0)}})
 	if err != nil || info.SNI != "" {
 		t.Errorf("an address as SNI: %+v, %v", info, err)
 	}
@@ -132,7 +134,7 @@ func TestRSAKeyExchange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, info, err := handshake(t, Policy{Mode: Opportunistic}, &tls.Config{Certificates: []tls.Certificate{pair}, MaxVersion: tls.VersionTLS12,
+	_, info, err := handshake(t, tlspolicy.Policy{Mode: tlspolicy.Opportunistic}, &tls.Config{Certificates: []tls.Certificate{pair}, MaxVersion: tls.VersionTLS12,
 		CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_256_CBC_SHA}})
 	if err != nil || info.Cipher != "TLS_RSA_WITH_AES_256_CBC_SHA" {
 		t.Errorf("%+v, %v", info, err)
@@ -153,9 +155,9 @@ func TestServersThatCannot(t *testing.T) {
 		"triple DES":     {MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA}, Certificates: []tls.Certificate{rsa}},
 		"no certificate": {GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("none") }},
 	} {
-		for _, mode := range []Mode{Opportunistic, Encrypt} {
-			_, _, err := handshake(t, Policy{Mode: mode}, c)
-			wantFailure(t, why, err, Handshake)
+		for _, mode := range []tlspolicy.Mode{tlspolicy.Opportunistic, tlspolicy.Encrypt} {
+			_, _, err := handshake(t, tlspolicy.Policy{Mode: mode}, c)
+			wantFailure(t, why, err, tlspolicy.Handshake)
 		}
 	}
 }
@@ -191,9 +193,9 @@ func TestGarbage(t *testing.T) {
 			_, _ = io.Copy(io.Discard, c)
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		_, _, err := Policy{Mode: Opportunistic}.Secure(ctx, conn)
+		_, _, err := Secure(ctx, tlspolicy.Policy{Mode: tlspolicy.Opportunistic}, conn)
 		cancel()
-		wantFailure(t, why, err, Handshake)
+		wantFailure(t, why, err, tlspolicy.Handshake)
 		if errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: only the deadline ended it", why)
 		}
@@ -218,8 +220,8 @@ func TestHang(t *testing.T) {
 			begun := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			_, _, err := Policy{Mode: Opportunistic}.Secure(ctx, ours)
-			wantFailure(t, "hang", err, Handshake)
+			_, _, err := Secure(ctx, tlspolicy.Policy{Mode: tlspolicy.Opportunistic}, ours)
+			wantFailure(t, "hang", err, tlspolicy.Handshake)
 			if took := time.Since(begun); took != time.Minute || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("after %q: %v after %v", said, err, took)
 			}
@@ -252,24 +254,24 @@ func TestLongChains(t *testing.T) {
 		many.Certificate = append(many.Certificate, many.Certificate...)
 	}
 	anchors := writePEM(t, "root.pem", "CERTIFICATE", root.cert.Raw)
-	verify := Policy{Mode: Verify, Anchors: anchors, Names: []string{"mx.example.net"}}
-	dane := Policy{Mode: DANE, TLSA: []TLSA{root.record(2, 1, 0), root.record(2, 0, 1)}, Names: []string{"mx.example.net"}}
+	verify := tlspolicy.Policy{Mode: tlspolicy.Verify, Anchors: anchors, Names: []string{"mx.example.net"}}
+	dane := tlspolicy.Policy{Mode: tlspolicy.DANE, TLSA: []tlspolicy.TLSA{root.record(2, 1, 0), root.record(2, 0, 1)}, Names: []string{"mx.example.net"}}
 	for _, tt := range []struct {
 		why  string
-		p    Policy
+		p    tlspolicy.Policy
 		sent tls.Certificate
-		want What
+		want tlspolicy.What
 	}{
-		{"100 certificates", Policy{Mode: Opportunistic}, leaf.tls(100), ""},
+		{"100 certificates", tlspolicy.Policy{Mode: tlspolicy.Opportunistic}, leaf.tls(100), ""},
 		{"100 certificates, verified", verify, leaf.tls(100), ""},
-		{"100 certificates, not that deep", Policy{Mode: Verify, Anchors: anchors, ChainOnly: true, Depth: 5}, leaf.tls(100), PKIX},
+		{"100 certificates, not that deep", tlspolicy.Policy{Mode: tlspolicy.Verify, Anchors: anchors, ChainOnly: true, Depth: 5}, leaf.tls(100), tlspolicy.PKIX},
 		{"100 certificates under DANE", dane, leaf.tls(100), ""},
-		{"50 authorities of one name", verify, maze.tls(50), PKIX},
-		{"50 authorities of one name under DANE", dane, maze.tls(50), DANEMismatch},
-		{"100000 certificates", Policy{Mode: Opportunistic}, many, Handshake},
-		{"64 kB extension", Policy{Mode: Opportunistic}, issue(t, root, "junk", junk(64<<10)).tls(0), ""},
+		{"50 authorities of one name", verify, maze.tls(50), tlspolicy.PKIX},
+		{"50 authorities of one name under DANE", dane, maze.tls(50), tlspolicy.DANEMismatch},
+		{"100000 certificates", tlspolicy.Policy{Mode: tlspolicy.Opportunistic}, many, tlspolicy.Handshake},
+		{"64 kB extension", tlspolicy.Policy{Mode: tlspolicy.Opportunistic}, issue(t, root, "junk", junk(64<<10)).tls(0), ""},
 		{"64 kB extension, verified", verify, issue(t, root, "junk", junk(64<<10)).tls(0), ""},
-		{"1 MB extension", Policy{Mode: Opportunistic}, issue(t, root, "junk", junk(1<<20)).tls(0), Handshake},
+		{"1 MB extension", tlspolicy.Policy{Mode: tlspolicy.Opportunistic}, issue(t, root, "junk", junk(1<<20)).tls(0), tlspolicy.Handshake},
 	} {
 		_, _, err := handshake(t, tt.p, &tls.Config{Certificates: []tls.Certificate{tt.sent}})
 		if tt.want != "" {
@@ -292,27 +294,27 @@ func TestClientCertificate(t *testing.T) {
 
 	for _, tt := range []struct {
 		why  string
-		p    Policy
+		p    tlspolicy.Policy
 		auth tls.ClientAuthType
 		cas  *x509.CertPool
 		sent int // certificates
-		want What
+		want tlspolicy.What
 	}{
-		{"not asked for", Policy{Cert: cert, Key: key}, tls.NoClientCert, nil, 0, ""},
-		{"asked for", Policy{Cert: cert, Key: key}, tls.RequestClientCert, nil, 2, ""},
-		{"required", Policy{Cert: cert, Key: key}, tls.RequireAnyClientCert, nil, 2, ""},
-		{"asked for by one who knows other authorities", Policy{Cert: cert, Key: key}, tls.RequestClientCert, foreign, 2, ""},
-		{"key in the same file", Policy{Cert: both, Key: both}, tls.RequestClientCert, nil, 2, ""},
-		{"key not named", Policy{Cert: both}, tls.RequestClientCert, nil, 2, ""},
-		{"asked for and none there", Policy{}, tls.RequestClientCert, nil, 0, ""},
-		{"missing certificate", Policy{Cert: cert + "x", Key: key}, tls.NoClientCert, nil, 0, Local},
-		{"missing key", Policy{Cert: cert, Key: key + "x"}, tls.NoClientCert, nil, 0, Local},
-		{"no key in the file", Policy{Cert: cert, Key: cert}, tls.NoClientCert, nil, 0, Local},
-		{"somebody else's key", Policy{Cert: cert, Key: writePEM(t, "k", "PRIVATE KEY", root.keyDER(t))}, tls.NoClientCert, nil, 0, Local},
+		{"not asked for", tlspolicy.Policy{Cert: cert, Key: key}, tls.NoClientCert, nil, 0, ""},
+		{"asked for", tlspolicy.Policy{Cert: cert, Key: key}, tls.RequestClientCert, nil, 2, ""},
+		{"required", tlspolicy.Policy{Cert: cert, Key: key}, tls.RequireAnyClientCert, nil, 2, ""},
+		{"asked for by one who knows other authorities", tlspolicy.Policy{Cert: cert, Key: key}, tls.RequestClientCert, foreign, 2, ""},
+		{"key in the same file", tlspolicy.Policy{Cert: both, Key: both}, tls.RequestClientCert, nil, 2, ""},
+		{"key not named", tlspolicy.Policy{Cert: both}, tls.RequestClientCert, nil, 2, ""},
+		{"asked for and none there", tlspolicy.Policy{}, tls.RequestClientCert, nil, 0, ""},
+		{"missing certificate", tlspolicy.Policy{Cert: cert + "x", Key: key}, tls.NoClientCert, nil, 0, tlspolicy.Local},
+		{"missing key", tlspolicy.Policy{Cert: cert, Key: key + "x"}, tls.NoClientCert, nil, 0, tlspolicy.Local},
+		{"no key in the file", tlspolicy.Policy{Cert: cert, Key: cert}, tls.NoClientCert, nil, 0, tlspolicy.Local},
+		{"somebody else's key", tlspolicy.Policy{Cert: cert, Key: writePEM(t, "k", "PRIVATE KEY", root.keyDER(t))}, tls.NoClientCert, nil, 0, tlspolicy.Local},
 	} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			sent := -1
-			tt.p.Mode = Opportunistic
+			tt.p.Mode = tlspolicy.Opportunistic
 			_, _, err := handshake(t, tt.p, &tls.Config{Certificates: []tls.Certificate{srv}, MaxVersion: version, ClientAuth: tt.auth, ClientCAs: tt.cas,
 				VerifyConnection: func(s tls.ConnectionState) error { sent = len(s.PeerCertificates); return nil }})
 			if tt.want != "" {
@@ -333,7 +335,7 @@ func TestClientCertificate(t *testing.T) {
 		_ = s.Handshake()
 		_, _ = io.Copy(io.Discard, c)
 	})
-	secured, _, err := Policy{Mode: Opportunistic}.Secure(t.Context(), conn)
+	secured, _, err := Secure(t.Context(), tlspolicy.Policy{Mode: tlspolicy.Opportunistic}, conn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,23 +388,23 @@ func TestEncryptedKeys(t *testing.T) {
 }
 
 func TestNoHandshake(t *testing.T) {
-	for why, p := range map[string]Policy{
-		"mode none":          {Mode: None},
-		"unknown mode":       {Mode: STS + 1},
-		"no anchors":         {Mode: Verify},
-		"missing anchors":    {Mode: Verify, Anchors: "/nonexistent/a.pem"},
-		"missing directory":  {Mode: STS, Anchors: "/nonexistent/"},
-		"file for directory": {Mode: Verify, Anchors: writeFile(t, "a.pem", nil) + "/"},
-		"empty anchors":      {Mode: Verify, Anchors: writeFile(t, "b.pem", []byte("# nothing\n"))},
-		"a key for anchors":  {Mode: Verify, Anchors: "testdata/key-plain.pem"},
+	for why, p := range map[string]tlspolicy.Policy{
+		"mode none":          {Mode: tlspolicy.None},
+		"unknown mode":       {Mode: tlspolicy.STS + 1},
+		"no anchors":         {Mode: tlspolicy.Verify},
+		"missing anchors":    {Mode: tlspolicy.Verify, Anchors: "/nonexistent/a.pem"},
+		"missing directory":  {Mode: tlspolicy.STS, Anchors: "/nonexistent/"},
+		"file for directory": {Mode: tlspolicy.Verify, Anchors: writeFile(t, "a.pem", nil) + "/"},
+		"empty anchors":      {Mode: tlspolicy.Verify, Anchors: writeFile(t, "b.pem", []byte("# nothing\n"))},
+		"a key for anchors":  {Mode: tlspolicy.Verify, Anchors: "testdata/key-plain.pem"},
 	} {
 		conn := connect(t, func(c net.Conn) {
 			if b, _ := io.ReadAll(c); len(b) > 0 {
 				t.Errorf("%s: the server heard %d bytes", why, len(b))
 			}
 		})
-		_, _, err := p.Secure(t.Context(), conn)
-		wantFailure(t, why, err, Local)
+		_, _, err := Secure(t.Context(), p, conn)
+		wantFailure(t, why, err, tlspolicy.Local)
 		if _, err := conn.Write(nil); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s: the connection is open, %v", why, err)
 		}
@@ -413,17 +415,17 @@ func BenchmarkSecure(b *testing.B) {
 	root := issue(b, nil, "root", ca)
 	id := issue(b, root, "mx.example.net", server("mx.example.net"))
 	dir := writePEM(b, "root.pem", "CERTIFICATE", root.cert.Raw)
-	for name, p := range map[string]Policy{
-		"opportunistic": {Mode: Opportunistic},
-		"dane-ee":       {Mode: DANE, TLSA: []TLSA{id.record(3, 1, 1)}},
-		"dane-ta":       {Mode: DANE, TLSA: []TLSA{root.record(2, 0, 1)}, Names: []string{"mx.example.net"}},
-		"verify":        {Mode: Verify, Anchors: dir, Names: []string{"mx.example.net"}},
+	for name, p := range map[string]tlspolicy.Policy{
+		"opportunistic": {Mode: tlspolicy.Opportunistic},
+		"dane-ee":       {Mode: tlspolicy.DANE, TLSA: []tlspolicy.TLSA{id.record(3, 1, 1)}},
+		"dane-ta":       {Mode: tlspolicy.DANE, TLSA: []tlspolicy.TLSA{root.record(2, 0, 1)}, Names: []string{"mx.example.net"}},
+		"verify":        {Mode: tlspolicy.Verify, Anchors: dir, Names: []string{"mx.example.net"}},
 	} {
 		b.Run(name, func(b *testing.B) {
 			config := &tls.Config{Certificates: []tls.Certificate{id.tls(1)}}
 			for b.Loop() {
 				conn := connect(b, func(c net.Conn) { _ = tls.Server(c, config).Handshake() })
-				if _, _, err := p.Secure(b.Context(), conn); err != nil {
+				if _, _, err := Secure(b.Context(), p, conn); err != nil {
 					b.Fatal(err)
 				}
 				conn.Close()

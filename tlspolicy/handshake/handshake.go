@@ -1,4 +1,4 @@
-package tlspolicy
+package handshake
 
 import (
 	"context"
@@ -8,31 +8,30 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"postrider/tlspolicy"
 )
 
-// Info is what a handshake came to.
-type Info struct {
-	Version  string // "TLSv1.3"
-	Cipher   string // IANA name, "TLS_AES_128_GCM_SHA256"
-	Verified string // "no", "pkix" (anchors, or the fingerprint of a rule), "dane", "sts"
-	SNI      string // the name that was sent, or ""
-	Peer     []byte // the server's own certificate, DER
-}
+// policy is a Policy as it is carried out.
+type policy tlspolicy.Policy
+
+func fail(what tlspolicy.What, err error) error { return &tlspolicy.Error{What: what, Err: err} }
 
 // Secure is the client's handshake. conn is the connection just after the 220
-// to STARTTLS, nothing of it buffered by anybody, or just made if p.Implicit;
+// to STARTTLS, nothing of it buffered by anybody, or just made if how.Implicit;
 // ctx bounds the handshake. On success the caller owns the returned connection
 // and not conn any more. On failure conn is closed, nothing but TLS has been
-// said over it, and the error is an *Error.
+// said over it, and the error is an *tlspolicy.Error.
 //
 // Our own files (anchors, certificate, key) are read before a byte is sent, so
 // that our fault is never told the server as its own. Nothing is resumed and
 // no session is kept. Renegotiation is refused, and so is TLS before 1.2.
-func (p Policy) Secure(ctx context.Context, conn net.Conn) (net.Conn, Info, error) {
+func Secure(ctx context.Context, how tlspolicy.Policy, conn net.Conn) (net.Conn, tlspolicy.Info, error) {
+	p := policy(how)
 	config, err := p.config()
 	if err != nil {
 		conn.Close()
-		return nil, Info{}, &Error{Local, err}
+		return nil, tlspolicy.Info{}, fail(tlspolicy.Local, err)
 	}
 	// A deadline of the conversation before has no business here; ctx has. That
 	// a connection knows no deadlines does no harm.
@@ -40,11 +39,11 @@ func (p Policy) Secure(ctx context.Context, conn net.Conn) (net.Conn, Info, erro
 	secured := tls.Client(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		var e *Error
+		var e *tlspolicy.Error
 		if errors.As(err, &e) {
-			return nil, Info{}, e
+			return nil, tlspolicy.Info{}, e
 		}
-		return nil, Info{}, &Error{Handshake, err}
+		return nil, tlspolicy.Info{}, fail(tlspolicy.Handshake, err)
 	}
 	return secured, p.info(secured.ConnectionState()), nil
 }
@@ -52,10 +51,10 @@ func (p Policy) Secure(ctx context.Context, conn net.Conn) (net.Conn, Info, erro
 // config is a policy in crypto/tls's terms. Verification is always our own:
 // crypto/tls would load the system's root certificates (milliseconds, and not
 // whom the administrator named) and knows no DANE.
-func (p Policy) config() (*tls.Config, error) {
+func (p policy) config() (*tls.Config, error) {
 	c := &tls.Config{
 		MinVersion:             tls.VersionTLS12,
-		ServerName:             serverName(p.ServerName),
+		ServerName:             tlspolicy.Policy(p).SNI(),
 		InsecureSkipVerify:     true,
 		SessionTicketsDisabled: true,
 		CipherSuites:           suites(p.Ciphers),
@@ -67,7 +66,7 @@ func (p Policy) config() (*tls.Config, error) {
 	if check != nil {
 		c.VerifyConnection = func(s tls.ConnectionState) error {
 			if len(s.PeerCertificates) == 0 {
-				return &Error{Handshake, errors.New("the server has no certificate")}
+				return fail(tlspolicy.Handshake, errors.New("the server has no certificate"))
 			}
 			return check(s.PeerCertificates)
 		}
@@ -86,30 +85,30 @@ func (p Policy) config() (*tls.Config, error) {
 
 // checker is what has to be found out about the server's certificates, its own
 // first; nil if nothing. Trust anchors are read here.
-func (p Policy) checker() (func([]*x509.Certificate) error, error) {
+func (p policy) checker() (func([]*x509.Certificate) error, error) {
 	switch p.Mode {
-	case Opportunistic, Encrypt:
+	case tlspolicy.Opportunistic, tlspolicy.Encrypt:
 		return nil, nil
-	case Verify, STS:
+	case tlspolicy.Verify, tlspolicy.STS:
 		a, err := loadAnchors(p.Anchors)
 		if err != nil {
 			return nil, err
 		}
 		return func(sent []*x509.Certificate) error { return p.verifyPKIX(a, sent) }, nil
-	case Fingerprint:
+	case tlspolicy.Fingerprint:
 		return func(sent []*x509.Certificate) error { return verifyDigest(p.Digest, sent[0]) }, nil
-	case DANE:
+	case tlspolicy.DANE:
 		return func(sent []*x509.Certificate) error { return p.verifyDANE(sent) }, nil
 	}
 	return nil, errors.New("no handshake in mode " + p.Mode.String())
 }
 
-func (p Policy) info(s tls.ConnectionState) Info {
-	i := Info{
+func (p policy) info(s tls.ConnectionState) tlspolicy.Info {
+	i := tlspolicy.Info{
 		Version:  strings.Replace(tls.VersionName(s.Version), "TLS ", "TLSv", 1),
 		Cipher:   tls.CipherSuiteName(s.CipherSuite),
 		Verified: p.verified(),
-		SNI:      serverName(p.ServerName),
+		SNI:      tlspolicy.Policy(p).SNI(),
 	}
 	if len(s.PeerCertificates) > 0 {
 		i.Peer = s.PeerCertificates[0].Raw
@@ -118,15 +117,15 @@ func (p Policy) info(s tls.ConnectionState) Info {
 }
 
 // verified is what a finished handshake proves under this policy.
-func (p Policy) verified() string {
+func (p policy) verified() string {
 	switch p.Mode {
-	case Verify:
+	case tlspolicy.Verify:
 		return "pkix"
-	case Fingerprint:
+	case tlspolicy.Fingerprint:
 		return "pkix" // the report knows four words; this one says: by what the administrator trusts
-	case DANE:
+	case tlspolicy.DANE:
 		return "dane"
-	case STS:
+	case tlspolicy.STS:
 		return "sts"
 	}
 	return "no"

@@ -1,4 +1,4 @@
-package tlspolicy
+package handshake
 
 import (
 	"bytes"
@@ -7,32 +7,34 @@ import (
 	"crypto/sha512"
 	"crypto/x509"
 	"errors"
+
+	"postrider/tlspolicy"
 )
 
 // verifyDANE looks for any TLSA record that the server's certificates satisfy
 // (RFC 7672 §3.1). Usage 3 is tried first: it needs no signature checked.
-func (p Policy) verifyDANE(sent []*x509.Certificate) error {
+func (p policy) verifyDANE(sent []*x509.Certificate) error {
 	for _, rr := range p.TLSA {
 		// Names, dates and chains do not matter (RFC 7671 §5.1).
-		if Usable(rr) && rr.Usage == 3 && rr.matches(sent[0]) {
+		if tlspolicy.Usable(rr) && rr.Usage == 3 && matches(rr, sent[0]) {
 			return nil
 		}
 	}
 	roots, any := daneRoots(p.TLSA, sent)
 	if !any {
-		return &Error{DANEMismatch, errors.New("no TLSA record matches the server's certificates")}
+		return fail(tlspolicy.DANEMismatch, errors.New("no TLSA record matches the server's certificates"))
 	}
 	if _, err := verifyChain(roots, sent); err != nil {
-		return &Error{DANEMismatch, err}
+		return fail(tlspolicy.DANEMismatch, err)
 	}
 	if !p.nameMatches(sent[0]) {
-		return &Error{DANEMismatch, nameMismatch(sent[0])}
+		return fail(tlspolicy.DANEMismatch, nameMismatch(sent[0]))
 	}
 	return nil
 }
 
 // matches compares a record with a certificate (RFC 6698 §2.1.2–2.1.4).
-func (rr TLSA) matches(c *x509.Certificate) bool {
+func matches(rr tlspolicy.TLSA, c *x509.Certificate) bool {
 	part := c.Raw
 	if rr.Selector == 1 {
 		part = c.RawSubjectPublicKeyInfo
@@ -55,18 +57,18 @@ func (rr TLSA) matches(c *x509.Certificate) bool {
 // certificate in a record, and sent certificates signed by a bare key in a
 // record. The server's own certificate counts, too: being named under DNSSEC
 // as an anchor makes it no less its own.
-func daneRoots(records []TLSA, sent []*x509.Certificate) (roots *x509.CertPool, any bool) {
+func daneRoots(records []tlspolicy.TLSA, sent []*x509.Certificate) (roots *x509.CertPool, any bool) {
 	roots = x509.NewCertPool()
 	add := func(c *x509.Certificate) {
 		roots.AddCert(c)
 		any = true
 	}
 	for _, rr := range records {
-		if !Usable(rr) || rr.Usage != 2 {
+		if !tlspolicy.Usable(rr) || rr.Usage != 2 {
 			continue
 		}
 		for _, c := range sent {
-			if rr.matches(c) {
+			if matches(rr, c) {
 				add(c)
 			}
 		}

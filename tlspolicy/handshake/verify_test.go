@@ -1,4 +1,4 @@
-package tlspolicy
+package handshake
 
 import (
 	"crypto/sha1"
@@ -9,44 +9,46 @@ import (
 	"net"
 	"slices"
 	"testing"
+
+	"postrider/tlspolicy"
 )
 
 func TestUsable(t *testing.T) {
 	der := issue(t, nil, "x", nil)
 	for _, tt := range []struct {
-		rr   TLSA
+		rr   tlspolicy.TLSA
 		want bool
 	}{
-		{TLSA{3, 1, 1, make([]byte, 32)}, true},
-		{TLSA{2, 0, 1, make([]byte, 32)}, true},
-		{TLSA{3, 0, 2, make([]byte, 64)}, true},
+		{record(3, 1, 1, make([]byte, 32)), true},
+		{record(2, 0, 1, make([]byte, 32)), true},
+		{record(3, 0, 2, make([]byte, 64)), true},
 		{der.record(3, 0, 0), true},
 		{der.record(3, 1, 0), true},
-		{TLSA{0, 1, 1, make([]byte, 32)}, false},
-		{TLSA{1, 1, 1, make([]byte, 32)}, false},
-		{TLSA{4, 1, 1, make([]byte, 32)}, false},
-		{TLSA{255, 1, 1, make([]byte, 32)}, false},
-		{TLSA{3, 2, 1, make([]byte, 32)}, false},
-		{TLSA{3, 255, 1, make([]byte, 32)}, false},
-		{TLSA{3, 1, 3, make([]byte, 32)}, false},
-		{TLSA{3, 1, 255, make([]byte, 32)}, false},
-		{TLSA{3, 1, 1, nil}, false},
-		{TLSA{3, 1, 1, make([]byte, 31)}, false},
-		{TLSA{3, 1, 1, make([]byte, 33)}, false},
-		{TLSA{3, 1, 1, make([]byte, 64)}, false},
-		{TLSA{3, 1, 2, make([]byte, 32)}, false},
-		{TLSA{3, 0, 0, nil}, false},
-		{TLSA{3, 0, 0, []byte{1}}, false},
-		{TLSA{3, 0, 0, []byte{0x30}}, false},
-		{TLSA{3, 0, 0, []byte{0x30, 0}}, false},
-		{TLSA{3, 0, 0, []byte{0x30, 0x80, 1}}, false},
-		{TLSA{3, 0, 0, []byte{0x30, 0x84, 0, 0, 0, 1, 1}}, false},
-		{TLSA{3, 0, 0, []byte{0x30, 0x83, 0, 0}}, false},
-		{TLSA{3, 0, 0, der.cert.Raw[:len(der.cert.Raw)-1]}, false},
-		{TLSA{3, 0, 0, append(slices.Clone(der.cert.Raw), 0)}, false},
-		{TLSA{0, 0, 0, nil}, false},
+		{record(0, 1, 1, make([]byte, 32)), false},
+		{record(1, 1, 1, make([]byte, 32)), false},
+		{record(4, 1, 1, make([]byte, 32)), false},
+		{record(255, 1, 1, make([]byte, 32)), false},
+		{record(3, 2, 1, make([]byte, 32)), false},
+		{record(3, 255, 1, make([]byte, 32)), false},
+		{record(3, 1, 3, make([]byte, 32)), false},
+		{record(3, 1, 255, make([]byte, 32)), false},
+		{record(3, 1, 1, nil), false},
+		{record(3, 1, 1, make([]byte, 31)), false},
+		{record(3, 1, 1, make([]byte, 33)), false},
+		{record(3, 1, 1, make([]byte, 64)), false},
+		{record(3, 1, 2, make([]byte, 32)), false},
+		{record(3, 0, 0, nil), false},
+		{record(3, 0, 0, []byte{1}), false},
+		{record(3, 0, 0, []byte{0x30}), false},
+		{record(3, 0, 0, []byte{0x30, 0}), false},
+		{record(3, 0, 0, []byte{0x30, 0x80, 1}), false},
+		{record(3, 0, 0, []byte{0x30, 0x84, 0, 0, 0, 1, 1}), false},
+		{record(3, 0, 0, []byte{0x30, 0x83, 0, 0}), false},
+		{record(3, 0, 0, der.cert.Raw[:len(der.cert.Raw)-1]), false},
+		{record(3, 0, 0, append(slices.Clone(der.cert.Raw), 0)), false},
+		{record(0, 0, 0, nil), false},
 	} {
-		if got := Usable(tt.rr); got != tt.want {
+		if got := tlspolicy.Usable(tt.rr); got != tt.want {
 			t.Errorf("%d %d %d with %d bytes: %v", tt.rr.Usage, tt.rr.Selector, tt.rr.Matching, len(tt.rr.Data), got)
 		}
 	}
@@ -73,14 +75,14 @@ func TestDANE(t *testing.T) {
 	underNoCA := issue(t, noCA, "under", server("mx.example.net"))
 	other := issue(t, nil, "other", ca)
 	old := issue(t, middle, "old", server("mx.example.net"))
-	unknown := TLSA{255, 1, 1, make([]byte, 32)}
-	one := func(rr ...TLSA) []TLSA { return rr }
+	unknown := record(255, 1, 1, make([]byte, 32))
+	one := func(rr ...tlspolicy.TLSA) []tlspolicy.TLSA { return rr }
 
 	for _, tt := range []struct {
 		why     string
 		server  *identity
 		above   int
-		records []TLSA
+		records []tlspolicy.TLSA
 		ok      bool
 	}{
 		{"3 0 1", leaf, 2, one(leaf.record(3, 0, 1)), true},
@@ -91,7 +93,7 @@ func TestDANE(t *testing.T) {
 		{"3 1 0", leaf, 0, one(leaf.record(3, 1, 0)), true},
 		{"3 of an authority", leaf, 2, one(middle.record(3, 1, 1), root.record(3, 0, 1)), false},
 		{"3 of another server", leaf, 2, one(direct.record(3, 1, 1)), false},
-		{"3 with the digest of the other selector", leaf, 2, one(TLSA{3, 0, 1, leaf.record(3, 1, 1).Data}), false},
+		{"3 with the digest of the other selector", leaf, 2, one(record(3, 0, 1, leaf.record(3, 1, 1).Data)), false},
 		{"3 takes any name and date", selfExpiredWrong, 0, one(selfExpiredWrong.record(3, 1, 1)), true},
 		{"3 of an expired certificate", late, 2, one(late.record(3, 1, 1)), true},
 		{"3 of a wrong name", wrong, 2, one(wrong.record(3, 0, 1)), true},
@@ -118,8 +120,8 @@ func TestDANE(t *testing.T) {
 		{"2 0 0 of somebody else", leaf, 2, one(other.record(2, 0, 0)), false},
 		{"2 of somebody else", leaf, 2, one(other.record(2, 0, 1)), false},
 		{"2 of the server's own certificate", self, 0, one(self.record(2, 1, 1)), true},
-		{"2 0 0 that is no certificate", leaf, 2, one(TLSA{2, 0, 0, []byte{0x30, 1, 5}}), false},
-		{"2 1 0 that is no key", leaf, 2, one(TLSA{2, 1, 0, []byte{0x30, 1, 5}}), false},
+		{"2 0 0 that is no certificate", leaf, 2, one(record(2, 0, 0, []byte{0x30, 1, 5})), false},
+		{"2 1 0 that is no key", leaf, 2, one(record(2, 1, 0, []byte{0x30, 1, 5})), false},
 		{"2 and an expired certificate", late, 2, one(root.record(2, 1, 1)), false},
 		{"2 and an expired authority", underLate, 2, one(root.record(2, 1, 1)), false},
 		{"2 and an expired anchor", underLate, 1, one(lateMiddle.record(2, 1, 1)), false},
@@ -133,14 +135,14 @@ func TestDANE(t *testing.T) {
 		{"2 through what is no authority", underNoCA, 2, one(root.record(2, 1, 1)), false},
 		{"another one of the chain does not prove the server's", &identity{cert: other.cert, key: other.key, above: leaf.above}, 2, one(root.record(2, 1, 1)), false},
 	} {
-		p := Policy{Mode: DANE, ServerName: "mx.example.net", Names: []string{"example.net", "mx.example.net", "real.example.org"},
+		p := tlspolicy.Policy{Mode: tlspolicy.DANE, ServerName: "mx.example.net", Names: []string{"example.net", "mx.example.net", "real.example.org"},
 			Wildcards: true, CommonName: true, TLSA: tt.records}
 		_, info, err := handshake(t, p, &tls.Config{Certificates: []tls.Certificate{tt.server.tls(min(tt.above, len(tt.server.above)))}})
 		switch {
 		case tt.ok && (err != nil || info.Verified != "dane"):
 			t.Errorf("%s: %v, verified %q", tt.why, err, info.Verified)
 		case !tt.ok:
-			wantFailure(t, tt.why, err, DANEMismatch)
+			wantFailure(t, tt.why, err, tlspolicy.DANEMismatch)
 		}
 	}
 }
@@ -163,55 +165,55 @@ func TestPKIX(t *testing.T) {
 	good := writePEM(t, "good.pem", "CERTIFICATE", other.cert.Raw, root.cert.Raw)
 	bad := writePEM(t, "bad.pem", "CERTIFICATE", other.cert.Raw)
 	selfPEM := writePEM(t, "self.pem", "CERTIFICATE", self.cert.Raw)
-	pair := func(anchors string, names ...string) Policy {
-		return Policy{Mode: Verify, Anchors: anchors, Names: names, ServerName: "mx.example.net"}
+	pair := func(anchors string, names ...string) tlspolicy.Policy {
+		return tlspolicy.Policy{Mode: tlspolicy.Verify, Anchors: anchors, Names: names, ServerName: "mx.example.net"}
 	}
-	with := func(p Policy, change func(*Policy)) Policy { change(&p); return p }
+	with := func(p tlspolicy.Policy, change func(*tlspolicy.Policy)) tlspolicy.Policy { change(&p); return p }
 	mx := pair(good, "mx.example.net")
 
 	for _, tt := range []struct {
 		why    string
-		p      Policy
+		p      tlspolicy.Policy
 		server *identity
 		above  int
-		want   What // "" for success
+		want   tlspolicy.What // "" for success
 	}{
 		{"as it should be", mx, leaf, 1, ""},
 		{"the root sent too", mx, leaf, 2, ""},
 		{"second name, other case", pair(good, "MX2.EXAMPLE.NET"), leaf, 1, ""},
 		{"one of several names will do", pair(good, "a.example", "mx.example.net"), leaf, 1, ""},
-		{"wrong name", pair(good, "mx3.example.net"), leaf, 1, PKIX},
-		{"no name to compare", pair(good), leaf, 1, PKIX},
-		{"the chain only", with(pair(good), func(p *Policy) { p.ChainOnly = true }), leaf, 1, ""},
-		{"the chain only, and that broken", with(pair(good), func(p *Policy) { p.ChainOnly = true }), leaf, 0, PKIX},
-		{"middle not sent", mx, leaf, 0, PKIX},
-		{"another root of the same name", pair(bad, "mx.example.net"), leaf, 2, PKIX},
-		{"expired", mx, late, 1, PKIX},
-		{"self-signed", mx, self, 0, PKIX},
+		{"wrong name", pair(good, "mx3.example.net"), leaf, 1, tlspolicy.PKIX},
+		{"no name to compare", pair(good), leaf, 1, tlspolicy.PKIX},
+		{"the chain only", with(pair(good), func(p *tlspolicy.Policy) { p.ChainOnly = true }), leaf, 1, ""},
+		{"the chain only, and that broken", with(pair(good), func(p *tlspolicy.Policy) { p.ChainOnly = true }), leaf, 0, tlspolicy.PKIX},
+		{"middle not sent", mx, leaf, 0, tlspolicy.PKIX},
+		{"another root of the same name", pair(bad, "mx.example.net"), leaf, 2, tlspolicy.PKIX},
+		{"expired", mx, late, 1, tlspolicy.PKIX},
+		{"self-signed", mx, self, 0, tlspolicy.PKIX},
 		{"self-signed and trusted", pair(selfPEM, "mx.example.net"), self, 0, ""},
-		{"for clients only", mx, client, 1, PKIX},
-		{"wildcard not allowed", mx, wild, 1, PKIX},
-		{"wildcard allowed", with(mx, func(p *Policy) { p.Wildcards = true }), wild, 1, ""},
-		{"common name not allowed", mx, common, 1, PKIX},
-		{"common name allowed", with(mx, func(p *Policy) { p.CommonName = true }), common, 1, ""},
-		{"common name behind a dNSName", with(mx, func(p *Policy) { p.CommonName = true }), both, 1, PKIX},
+		{"for clients only", mx, client, 1, tlspolicy.PKIX},
+		{"wildcard not allowed", mx, wild, 1, tlspolicy.PKIX},
+		{"wildcard allowed", with(mx, func(p *tlspolicy.Policy) { p.Wildcards = true }), wild, 1, ""},
+		{"common name not allowed", mx, common, 1, tlspolicy.PKIX},
+		{"common name allowed", with(mx, func(p *tlspolicy.Policy) { p.CommonName = true }), common, 1, ""},
+		{"common name behind a dNSName", with(mx, func(p *tlspolicy.Policy) { p.CommonName = true }), both, 1, tlspolicy.PKIX},
 		{"address", pair(good, "192.0.2.1"), addr, 1, ""},
 		{"address of the other family", pair(good, "2001:db8::1"), addr, 1, ""},
-		{"wrong address", pair(good, "192.0.2.2"), addr, 1, PKIX},
-		{"within the depth", with(mx, func(p *Policy) { p.Depth = 1 }), leaf, 2, ""},
-		{"beyond the depth", with(mx, func(p *Policy) { p.Depth = 1 }), deep, 3, PKIX},
-		{"just within the depth", with(mx, func(p *Policy) { p.Depth = 2 }), deep, 3, ""},
-		{"MTA-STS", with(mx, func(p *Policy) { p.Mode = STS }), leaf, 1, ""},
-		{"MTA-STS and a wrong name", with(pair(good, "x.example"), func(p *Policy) { p.Mode = STS }), leaf, 1, PKIX},
-		{"no certificate at all matters", Policy{Mode: Opportunistic}, late, 0, ""},
-		{"nor under Encrypt", Policy{Mode: Encrypt}, self, 0, ""},
+		{"wrong address", pair(good, "192.0.2.2"), addr, 1, tlspolicy.PKIX},
+		{"within the depth", with(mx, func(p *tlspolicy.Policy) { p.Depth = 1 }), leaf, 2, ""},
+		{"beyond the depth", with(mx, func(p *tlspolicy.Policy) { p.Depth = 1 }), deep, 3, tlspolicy.PKIX},
+		{"just within the depth", with(mx, func(p *tlspolicy.Policy) { p.Depth = 2 }), deep, 3, ""},
+		{"MTA-STS", with(mx, func(p *tlspolicy.Policy) { p.Mode = tlspolicy.STS }), leaf, 1, ""},
+		{"MTA-STS and a wrong name", with(pair(good, "x.example"), func(p *tlspolicy.Policy) { p.Mode = tlspolicy.STS }), leaf, 1, tlspolicy.PKIX},
+		{"no certificate at all matters", tlspolicy.Policy{Mode: tlspolicy.Opportunistic}, late, 0, ""},
+		{"nor under Encrypt", tlspolicy.Policy{Mode: tlspolicy.Encrypt}, self, 0, ""},
 	} {
 		_, info, err := handshake(t, tt.p, &tls.Config{Certificates: []tls.Certificate{tt.server.tls(tt.above)}})
 		if tt.want != "" {
 			wantFailure(t, tt.why, err, tt.want)
 			continue
 		}
-		verified := map[Mode]string{Opportunistic: "no", Encrypt: "no", Verify: "pkix", STS: "sts"}[tt.p.Mode]
+		verified := map[tlspolicy.Mode]string{tlspolicy.Opportunistic: "no", tlspolicy.Encrypt: "no", tlspolicy.Verify: "pkix", tlspolicy.STS: "sts"}[tt.p.Mode]
 		if err != nil || info.Verified != verified {
 			t.Errorf("%s: %v, verified %q", tt.why, err, info.Verified)
 		}
@@ -223,13 +225,13 @@ func TestFingerprint(t *testing.T) {
 	s1, s224, s256, s512 := sha1.Sum(id.cert.Raw), sha256.Sum224(id.cert.Raw), sha256.Sum256(id.cert.Raw), sha512.Sum512(id.cert.Raw)
 	for _, tt := range []struct {
 		digest []byte
-		want   What
+		want   tlspolicy.What
 	}{
 		{s1[:], ""}, {s224[:], ""}, {s256[:], ""}, {s512[:], ""},
-		{make([]byte, 20), Pinned}, {make([]byte, 32), Pinned}, {append(slices.Clone(s512[:63]), ^s512[63]), Pinned},
-		{s256[:31], Local}, {nil, Local},
+		{make([]byte, 20), tlspolicy.Pinned}, {make([]byte, 32), tlspolicy.Pinned}, {append(slices.Clone(s512[:63]), ^s512[63]), tlspolicy.Pinned},
+		{s256[:31], tlspolicy.Local}, {nil, tlspolicy.Local},
 	} {
-		_, info, err := handshake(t, Policy{Mode: Fingerprint, Digest: tt.digest}, &tls.Config{Certificates: []tls.Certificate{id.tls(0)}})
+		_, info, err := handshake(t, tlspolicy.Policy{Mode: tlspolicy.Fingerprint, Digest: tt.digest}, &tls.Config{Certificates: []tls.Certificate{id.tls(0)}})
 		if tt.want != "" {
 			wantFailure(t, string(tt.want), err, tt.want)
 		} else if err != nil || info.Verified != "pkix" {

@@ -1,4 +1,4 @@
-package tlspolicy
+package handshake
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"postrider/tlspolicy"
 )
 
 // TestNameHash compares with what "openssl x509 -subject_hash" says.
@@ -66,25 +68,25 @@ func TestAnchorDirectory(t *testing.T) {
 		why    string
 		files  map[string][]byte
 		server *identity
-		want   What
+		want   tlspolicy.What
 	}{
 		{"hashed", map[string][]byte{hash + ".0": block(root)}, leaf, ""},
 		{"second of its hash", map[string][]byte{hash + ".0": block(twin), hash + ".1": block(root)}, leaf, ""},
-		{"another of its name", map[string][]byte{hash + ".0": block(twin)}, leaf, PKIX},
-		{"the rest is not looked at", map[string][]byte{hash + ".0": block(twin), "root.pem": block(root)}, leaf, PKIX},
-		{"under another's hash", map[string][]byte{hash + ".0": block(other)}, leaf, PKIX},
+		{"another of its name", map[string][]byte{hash + ".0": block(twin)}, leaf, tlspolicy.PKIX},
+		{"the rest is not looked at", map[string][]byte{hash + ".0": block(twin), "root.pem": block(root)}, leaf, tlspolicy.PKIX},
+		{"under another's hash", map[string][]byte{hash + ".0": block(other)}, leaf, tlspolicy.PKIX},
 		{"never hashed", map[string][]byte{"root.pem": block(root), "other.crt": block(other)}, leaf, ""},
-		{"never hashed, not there", map[string][]byte{"other.crt": block(other)}, leaf, PKIX},
-		{"not of a certificate's name", map[string][]byte{"README": block(root)}, leaf, PKIX},
+		{"never hashed, not there", map[string][]byte{"other.crt": block(other)}, leaf, tlspolicy.PKIX},
+		{"not of a certificate's name", map[string][]byte{"README": block(root)}, leaf, tlspolicy.PKIX},
 		{"rubbish beside it", map[string][]byte{"root.pem": block(root), "bad.pem": {0xff}, "key.pem": readFile(t, "testdata/key-plain.pem")}, leaf, ""},
-		{"empty", nil, leaf, PKIX},
+		{"empty", nil, leaf, tlspolicy.PKIX},
 		{"the server's own", map[string][]byte{nameHash(self.cert.RawSubject) + ".0": block(self)}, self, ""},
 	} {
 		dir := t.TempDir()
 		for name, content := range tt.files {
 			writeFile(t, filepath.Join(dir, name), content)
 		}
-		p := Policy{Mode: Verify, Anchors: dir + "/", Names: []string{"mx.example.net"}}
+		p := tlspolicy.Policy{Mode: tlspolicy.Verify, Anchors: dir + "/", Names: []string{"mx.example.net"}}
 		_, _, err := handshake(t, p, &tls.Config{Certificates: []tls.Certificate{tt.server.tls(0)}})
 		if tt.want != "" {
 			wantFailure(t, tt.why, err, tt.want)
@@ -99,7 +101,7 @@ func TestAnchorDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(dir, "root.pem"), block(root))
-	p := Policy{Mode: Verify, Anchors: dir + "/", Names: []string{"mx.example.net"}}
+	p := tlspolicy.Policy{Mode: tlspolicy.Verify, Anchors: dir + "/", Names: []string{"mx.example.net"}}
 	if _, _, err := handshake(t, p, &tls.Config{Certificates: []tls.Certificate{leaf.tls(0)}}); err != nil {
 		t.Errorf("dangling link: %v", err)
 	}
@@ -107,7 +109,7 @@ func TestAnchorDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, err := handshake(t, p, &tls.Config{Certificates: []tls.Certificate{leaf.tls(0)}})
-	wantFailure(t, "unreadable anchor", err, Local)
+	wantFailure(t, "unreadable anchor", err, tlspolicy.Local)
 }
 
 // TestTrustedCertificate: OpenSSL's own PEM type has more behind the certificate.
@@ -115,7 +117,7 @@ func TestTrustedCertificate(t *testing.T) {
 	root := issue(t, nil, "root", ca)
 	leaf := issue(t, root, "mx", server("mx.example.net"))
 	file := writePEM(t, "trusted.pem", "TRUSTED CERTIFICATE", append(bytes.Clone(root.cert.Raw), 0x30, 0))
-	p := Policy{Mode: Verify, Anchors: file, Names: []string{"mx.example.net"}}
+	p := tlspolicy.Policy{Mode: tlspolicy.Verify, Anchors: file, Names: []string{"mx.example.net"}}
 	if _, _, err := handshake(t, p, &tls.Config{Certificates: []tls.Certificate{leaf.tls(0)}}); err != nil {
 		t.Error(err)
 	}

@@ -1,4 +1,4 @@
-package tlspolicy
+package handshake
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package tlspolicy
+package handshake
 
 import (
 	"bytes"
@@ -9,23 +9,25 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+
+	"postrider/tlspolicy"
 )
 
 // verifyPKIX verifies the chain against the anchors, then the name.
-func (p Policy) verifyPKIX(a *anchors, sent []*x509.Certificate) error {
+func (p policy) verifyPKIX(a *anchors, sent []*x509.Certificate) error {
 	roots, err := a.pool(sent)
 	if err != nil {
-		return &Error{Local, err}
+		return fail(tlspolicy.Local, err)
 	}
 	chains, err := verifyChain(roots, sent)
 	if err != nil {
-		return &Error{PKIX, err}
+		return fail(tlspolicy.PKIX, err)
 	}
 	if p.Depth > 0 && !withinDepth(chains, p.Depth) {
-		return &Error{PKIX, errors.New("the certificate chain is longer than the depth allowed")}
+		return fail(tlspolicy.PKIX, errors.New("the certificate chain is longer than the depth allowed"))
 	}
 	if !p.ChainOnly && !p.nameMatches(sent[0]) {
-		return &Error{PKIX, nameMismatch(sent[0])}
+		return fail(tlspolicy.PKIX, nameMismatch(sent[0]))
 	}
 	return nil
 }
@@ -54,7 +56,7 @@ func withinDepth(chains [][]*x509.Certificate, depth int) bool {
 // nameMatches compares a certificate with the reference names (RFC 6125 §6.4).
 // The common name counts only where it is allowed to, and only when there is
 // no dNSName.
-func (p Policy) nameMatches(leaf *x509.Certificate) bool {
+func (p policy) nameMatches(leaf *x509.Certificate) bool {
 	for _, ref := range p.Names {
 		if addr, err := netip.ParseAddr(ref); err == nil {
 			if hasAddress(leaf, addr) {
@@ -152,10 +154,10 @@ func verifyDigest(digest []byte, leaf *x509.Certificate) error {
 		s := sha512.Sum512(leaf.Raw)
 		sum = s[:]
 	default:
-		return &Error{Local, errors.New("a fingerprint of no known length")}
+		return fail(tlspolicy.Local, errors.New("a fingerprint of no known length"))
 	}
 	if !bytes.Equal(sum, digest) {
-		return &Error{Pinned, errors.New("the certificate has another fingerprint")}
+		return fail(tlspolicy.Pinned, errors.New("the certificate has another fingerprint"))
 	}
 	return nil
 }

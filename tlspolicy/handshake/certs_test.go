@@ -1,4 +1,4 @@
-package tlspolicy
+package handshake
 
 import (
 	"crypto/ecdsa"
@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"postrider/tlspolicy"
 )
 
 // identity is a certificate with its key and all the certificates above it.
@@ -85,8 +87,13 @@ func (id *identity) tls(above int) tls.Certificate {
 	return c
 }
 
+// record is a TLSA record in the order of its text.
+func record(usage, selector, matching uint8, data []byte) tlspolicy.TLSA {
+	return tlspolicy.TLSA{Usage: usage, Selector: selector, Matching: matching, Data: data}
+}
+
 // record is a TLSA record of the identity's certificate.
-func (id *identity) record(usage, selector, matching uint8) TLSA {
+func (id *identity) record(usage, selector, matching uint8) tlspolicy.TLSA {
 	data := id.cert.Raw
 	if selector == 1 {
 		data = id.cert.RawSubjectPublicKeyInfo
@@ -99,7 +106,7 @@ func (id *identity) record(usage, selector, matching uint8) TLSA {
 		sum := sha512.Sum512(data)
 		data = sum[:]
 	}
-	return TLSA{usage, selector, matching, data}
+	return record(usage, selector, matching, data)
 }
 
 // writePEM writes blocks of one type into a file of the test's, and names it.
