@@ -20,7 +20,7 @@ bin/qmail-rspawn: LDFLAGS += -X main.defaultLimit=$(SPAWN)
 
 all: $(PROGRAMS:%=bin/%) bin/qmail-smtpc
 
-.PHONY: all $(PROGRAMS:%=bin/%) bin/qmail-smtpc demo test check bench fuzz check-limits install uninstall clean
+.PHONY: all $(PROGRAMS:%=bin/%) bin/qmail-smtpc demo test check bench fuzz sweep check-limits install uninstall clean
 
 $(PROGRAMS:%=bin/%):
 	$(BUILD) '$(LDFLAGS)' -o $@ ./cmd/$(notdir $@)
@@ -43,6 +43,11 @@ test: check all
 FUZZTIME = 2m
 fuzz:
 	sh .ci/fuzz $(FUZZTIME)
+
+# qmail-remote and its helpers killed at every system call of theirs, one run
+# each; `make test` kills them at some.
+sweep:
+	POSTRIDER_KILL_EVERY=1 $(GO) test -count=1 -v -run TestKilledAtCalls ./cmd/qmail-remote
 
 bench: all
 	sh .ci/bench

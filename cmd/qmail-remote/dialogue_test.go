@@ -4,25 +4,31 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"postrider/internal/dnstest"
 	"postrider/internal/nettest"
+	"postrider/internal/proctest"
 	"postrider/internal/smtptest"
+	"postrider/internal/smtptest/stage"
+)
+
+// bin is where TestMain has built programs.
+var (
+	bin      string
+	programs = []string{"qmail-remote", "qmail-remote-io", "ucspi-tlsc", "qmail-rspawn"}
 )
 
 // TestMain has the rights to make networks: see nettest.
-func TestMain(m *testing.M) { nettest.Main(m) }
+func TestMain(m *testing.M) {
+	if err := nettest.Reexec(); err != nil {
+		os.Exit(nettest.Skip(err))
+	}
+	proctest.Main(m, &bin, programs...)
+}
 
 var where = flag.String("dialogues", "../../remote/testdata/dialogues", "the directory of the dialogues to run")
 
@@ -30,70 +36,32 @@ var where = flag.String("dialogues", "../../remote/testdata/dialogues", "the dir
 // of its own: DNS and SMTP over sockets, the helpers under TLS. What
 // remote.Engine reports in its own tests, qmail-remote must report here.
 func TestDialogues(t *testing.T) {
-	bin := build(t)
-	err := filepath.WalkDir(*where, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ".txtar") {
-			return err
-		}
-		name, _ := strings.CutSuffix(strings.TrimPrefix(filepath.ToSlash(path), *where+"/"), ".txtar")
-		d, err := smtptest.ReadDialogue(path)
+	for name, file := range stage.Dialogues(t, *where) {
+		d, err := smtptest.ReadDialogue(file)
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
 		if !d.Runs("process") || !d.Runs("whole") {
-			return nil
+			continue
 		}
 		if d.Runs("clear") {
-			t.Run(name+"/clear", func(t *testing.T) { play(t, bin, d) })
+			t.Run(name+"/clear", func(t *testing.T) { play(t, d) })
 		}
 		if tls := d.WithTLS(); tls != nil {
-			t.Run(name+"/tls", func(t *testing.T) { play(t, bin, tls) })
+			t.Run(name+"/tls", func(t *testing.T) { play(t, tls) })
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
-func build(t *testing.T) string {
-	t.Helper()
-	bin := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", bin+"/", "postrider/cmd/qmail-remote", "postrider/cmd/qmail-remote-io", "postrider/cmd/ucspi-tlsc")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return bin
-}
-
-func play(t *testing.T, bin string, d *smtptest.Dialogue) {
+func play(t *testing.T, d *smtptest.Dialogue) {
 	t.Parallel()
-	// The thread is in a network that nobody else is in, and dies with the test.
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		t.Fatal(err)
-	}
-	if err := nettest.Loopback(); err != nil {
-		t.Fatal(err)
-	}
 	home := t.TempDir()
 	if err := d.Install(home); err != nil {
 		t.Fatal(err)
 	}
-	zone, err := dnstest.ParseZone(d.Zone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	names, err := dnstest.Serve("127.0.0.1:53", zone, dnstest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer names.Close()
-	w := d.World()
-	shut := listen(t, d, w)
-	got := delivery(t, bin, home, d)
-	shut()
-	for _, wrong := range append(w.Finish(), d.Leftovers(home)...) {
+	n := stage.Enter(t, d)
+	got := delivery(t, home, d)
+	for _, wrong := range append(n.End(t), d.Leftovers(home)...) {
 		t.Error(wrong)
 	}
 	got = bytes.ReplaceAll(got, []byte(home), []byte("{home}"))
@@ -104,7 +72,7 @@ func play(t *testing.T, bin string, d *smtptest.Dialogue) {
 
 // delivery runs the program once, as qmail-rspawn would, but for descriptor 2, on
 // which nothing may appear.
-func delivery(t *testing.T, bin, home string, d *smtptest.Dialogue) []byte {
+func delivery(t *testing.T, home string, d *smtptest.Dialogue) []byte {
 	message := filepath.Join(t.TempDir(), "message")
 	if err := os.WriteFile(message, d.Message, 0o600); err != nil {
 		t.Fatal(err)
@@ -128,66 +96,4 @@ func delivery(t *testing.T, bin, home string, d *smtptest.Dialogue) []byte {
 		t.Errorf("on descriptor 2: %s", stderr.Bytes())
 	}
 	return stdout.Bytes()
-}
-
-// listen serves the scripts. The function it returns takes what is still in the
-// queues, and stops.
-func listen(t *testing.T, d *smtptest.Dialogue, w *smtptest.World) (shut func()) {
-	var doors []*door
-	for addr, s := range d.Servers {
-		if s.Refuse {
-			continue
-		}
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := &door{Listener: l, caller: &net.TCPAddr{IP: net.IPv4(127, 9, 9, 9)}, done: make(chan struct{})}
-		if strings.HasPrefix(addr, "[") {
-			o.caller.IP = net.ParseIP("2001:db8::9:9")
-		}
-		doors = append(doors, o)
-		go o.serve(addr, w)
-	}
-	return func() {
-		for _, o := range doors {
-			o.shut(t)
-		}
-	}
-}
-
-// door is a listener that is shut by a call from an address of its own: who
-// called before that has been let in.
-type door struct {
-	net.Listener
-	caller *net.TCPAddr
-	done   chan struct{}
-}
-
-func (o *door) serve(addr string, w *smtptest.World) {
-	defer close(o.done)
-	for {
-		conn, err := o.Accept()
-		if err != nil {
-			return
-		}
-		from := conn.RemoteAddr().(*net.TCPAddr).IP
-		if from.Equal(o.caller.IP) {
-			conn.Close()
-			return
-		}
-		w.Serve(addr, conn, from.String())
-	}
-}
-
-func (o *door) shut(t *testing.T) {
-	defer o.Close()
-	dialer := net.Dialer{LocalAddr: o.caller, Timeout: time.Second}
-	last, err := dialer.Dial("tcp", o.Addr().String())
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	<-o.done
-	last.Close()
 }

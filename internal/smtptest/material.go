@@ -51,6 +51,9 @@ func Authority() []byte {
 	return sign(t, t, keyOf(authorityName).Public(), keyOf(authorityName))
 }
 
+// AuthorityPEM is Authority as a file of trust anchors.
+func AuthorityPEM() string { return string(encodePEM("CERTIFICATE", Authority())) }
+
 // Certificate is the chain and key of name: see {cert NAME} in the package comment.
 func Certificate(name string) tls.Certificate {
 	kind, host, ok := strings.Cut(name, ":")
@@ -112,7 +115,7 @@ func material(f []string) (string, error) {
 	case len(f) == 1 && f[0] == "home":
 		return "{home}", nil
 	case len(f) == 1 && f[0] == "authority":
-		return string(encodePEM("CERTIFICATE", Authority())), nil
+		return AuthorityPEM(), nil
 	case len(f) == 2 && f[0] == "cert":
 		var b bytes.Buffer
 		for _, der := range Certificate(f[1]).Certificate {

@@ -179,7 +179,7 @@ func (d *Dialogue) WithTLS() *Dialogue {
 	}
 	if _, ok := t.Files["control/trustanchors"]; !ok {
 		t.Files["control/trustanchors"] = "{home}/control/authority.pem\n"
-		t.Files["control/authority.pem"] = string(encodePEM("CERTIFICATE", Authority()))
+		t.Files["control/authority.pem"] = AuthorityPEM()
 	}
 	t.Report = d.underTLS(secured)
 	return &t

@@ -1,0 +1,67 @@
+package proctest
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+)
+
+// early are the programs that begin before the Go runtime does (internal/entry).
+var early = []string{"qmail-remote", "qmail-remote-io"}
+
+// Build builds programs of cmd/ into dir as the Makefile does.
+func Build(dir string, programs ...string) error {
+	for _, p := range programs {
+		args := []string{"build", "-trimpath", "-o", dir + "/" + p}
+		if slices.Contains(early, p) && runtime.GOOS == "linux" && (runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64") {
+			args = append(args, "-ldflags", "-E postrider_start")
+		}
+		cmd := exec.Command("go", append(args, "postrider/cmd/"+p)...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", p, err, out)
+		}
+	}
+	return nil
+}
+
+// Main is the whole of a TestMain: it builds programs into a directory that
+// *bin names while the tests run, and exits.
+func Main(m *testing.M, bin *string, programs ...string) {
+	os.Exit(func() int {
+		if idle() {
+			return m.Run()
+		}
+		dir, err := os.MkdirTemp("", "bin")
+		if err == nil {
+			defer os.RemoveAll(dir)
+			dir, err = filepath.EvalSymlinks(dir) // as /proc has it
+		}
+		if err == nil {
+			err = Build(dir, programs...)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		*bin = dir
+		return m.Run()
+	}())
+}
+
+// idle reports whether no test will run: tests are only listed, or fuzzed.
+func idle() bool {
+	flag.Parse()
+	value := func(name string) string {
+		if f := flag.Lookup("test." + name); f != nil {
+			return f.Value.String()
+		}
+		return ""
+	}
+	return value("list") != "" || value("fuzzworker") == "true" || value("run") == "^$"
+}
