@@ -3,7 +3,7 @@ module postrider
 go 1.26.0
 
 // Who owns what, and what it is for:
-//   github.com/miekg/dns            resolver: DNS messages; internal/dnstest: the test server
+//   github.com/miekg/dns            internal/dnstest: the test server; the measure of resolver in its tests
 //   github.com/colinmarc/cdb        internal/constmap: reading and writing constant databases
 //   golang.org/x/sync               remote, resolver: groups of look-ups that end together
 //   github.com/emersion/go-sasl     smtpc: the client side of AUTH (PLAIN, LOGIN, OAUTHBEARER)

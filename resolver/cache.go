@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/miekg/dns"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -118,7 +117,7 @@ func NewCache(r *Resolver, o CacheOptions) *Cache {
 
 // MX is Resolver.MX.
 func (c *Cache) MX(ctx context.Context, name string) (MXAnswer, error) {
-	f, err := c.find(ctx, key{name: name, typ: dns.TypeMX})
+	f, err := c.find(ctx, key{name: name, typ: typeMX})
 	if err != nil {
 		return MXAnswer{}, err
 	}
@@ -136,7 +135,7 @@ func (c *Cache) Addrs(ctx context.Context, name string, v6 bool) (AddrAnswer, er
 
 // TLSA is Resolver.TLSA.
 func (c *Cache) TLSA(ctx context.Context, port uint16, name string) (TLSAAnswer, error) {
-	f, err := c.find(ctx, key{name, dns.TypeTLSA, port})
+	f, err := c.find(ctx, key{name, typeTLSA, port})
 	if err != nil {
 		return TLSAAnswer{}, err
 	}
@@ -145,7 +144,7 @@ func (c *Cache) TLSA(ctx context.Context, port uint16, name string) (TLSAAnswer,
 
 // CNAMESecure is Resolver.CNAMESecure.
 func (c *Cache) CNAMESecure(ctx context.Context, name string) (secure bool, err error) {
-	f, err := c.find(ctx, key{name: name, typ: dns.TypeCNAME})
+	f, err := c.find(ctx, key{name: name, typ: typeCNAME})
 	if err != nil {
 		return false, err
 	}
@@ -312,13 +311,13 @@ func (c *Cache) look(ctx context.Context, k key) (*found, time.Duration) {
 func (f *found) read(a answer, k key) error {
 	f.secure = a.secure
 	switch k.typ {
-	case dns.TypeMX:
+	case typeMX:
 		mx, err := a.mx(k.name)
 		f.mx = mx.MX
 		return err
-	case dns.TypeTLSA:
+	case typeTLSA:
 		f.tlsa = cloneTLSA(a.tlsa().Records)
-	case dns.TypeA, dns.TypeAAAA:
+	case typeA, typeAAAA:
 		addrs, err := a.addrs(k.name, k.typ)
 		f.addrs, f.canonical = addrs.Addrs, addrs.Canonical
 		return err
@@ -342,7 +341,7 @@ func cloneTLSA(records []TLSA) []TLSA {
 
 // asked is the name that k asks for.
 func (k key) asked() string {
-	if k.typ == dns.TypeTLSA {
+	if k.typ == typeTLSA {
 		return tlsaName(k.port, k.name)
 	}
 	return k.name

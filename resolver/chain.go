@@ -3,8 +3,6 @@ package resolver
 import (
 	"context"
 	"strings"
-
-	"github.com/miekg/dns"
 )
 
 // maxLinks is the most CNAMEs that are followed in one look-up; a loop ends there.
@@ -64,7 +62,7 @@ func (r *Resolver) ask(ctx context.Context, name string, typ uint16) (answer, in
 func (m *reply) follow(at string, links int) (string, int, error) {
 	for i := 0; i < len(m.records); i++ {
 		r := m.records[i]
-		if r.typ != dns.TypeCNAME || m.asked == dns.TypeCNAME || r.owner != at {
+		if r.typ != typeCNAME || m.asked == typeCNAME || r.owner != at {
 			continue
 		}
 		to, ok := m.name(r.at, r.end)
@@ -132,13 +130,13 @@ func within(name, zone string) bool {
 // typeName is the mnemonic of a type that this package asks for.
 func typeName(typ uint16) string {
 	switch typ {
-	case dns.TypeMX:
+	case typeMX:
 		return "MX"
-	case dns.TypeA:
+	case typeA:
 		return "A"
-	case dns.TypeAAAA:
+	case typeAAAA:
 		return "AAAA"
-	case dns.TypeTLSA:
+	case typeTLSA:
 		return "TLSA"
 	}
 	return "CNAME"

@@ -4,8 +4,20 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strings"
+)
 
-	"github.com/miekg/dns"
+// Types asked for or looked at, and the one class (RFC 1035 §3.2, RFC 3596, RFC
+// 6698, RFC 6891). What is needed of DNS messages is so little that no library
+// is linked for it into a program that lives for one delivery.
+const (
+	typeA     = 1
+	typeCNAME = 5
+	typeSOA   = 6
+	typeMX    = 15
+	typeAAAA  = 28
+	typeOPT   = 41
+	typeTLSA  = 52
+	classIN   = 1
 )
 
 // Response codes (RFC 1035 §4.1.1; BADVERS: RFC 6891 §9).
@@ -64,10 +76,10 @@ func newQuestion(name string, typ uint16) *question {
 	}
 	w = append(w, 0)
 	w = binary.BigEndian.AppendUint16(w, typ)
-	w = binary.BigEndian.AppendUint16(w, dns.ClassINET)
+	w = binary.BigEndian.AppendUint16(w, classIN)
 	end := len(w)
 	w = append(w, 0) // OPT: the root, type, size, rcode and flags, no options
-	w = binary.BigEndian.AppendUint16(w, dns.TypeOPT)
+	w = binary.BigEndian.AppendUint16(w, typeOPT)
 	w = binary.BigEndian.AppendUint16(w, udpSize)
 	w = append(w, 0, 0, 0, 0, 0, 0)
 	return &question{name: name, typ: typ, wire: w, end: end}
@@ -162,12 +174,12 @@ func (q *question) parse(msg []byte) (*reply, error) {
 func (m *reply) take(section int, r record) {
 	class := binary.BigEndian.Uint16(m.msg[r.at-8:])
 	switch {
-	case section == 2 && r.typ == dns.TypeOPT: // RFC 6891 §6.1.3: the upper bits of the rcode
+	case section == 2 && r.typ == typeOPT: // RFC 6891 §6.1.3: the upper bits of the rcode
 		m.rcode |= int(m.msg[r.at-6]) << 4
-	case class != dns.ClassINET:
-	case section == 0 && (r.typ == m.asked || r.typ == dns.TypeCNAME):
+	case class != classIN:
+	case section == 0 && (r.typ == m.asked || r.typ == typeCNAME):
 		m.records = append(m.records, r)
-	case section == 1 && r.typ == dns.TypeSOA:
+	case section == 1 && r.typ == typeSOA:
 		m.soa, m.hasSOA, m.soaTTL = r.owner, true, 0
 		if r.end-r.at >= 4 { // MINIMUM stands last (RFC 1035 §3.3.13)
 			m.soaTTL = min(r.ttl, ttlAt(m.msg[r.end-4:]))
@@ -189,12 +201,52 @@ func (m *reply) name(at, end int) (string, bool) {
 	return name, ok && off == end
 }
 
-// unpackName reads a name: lower case, no final dot, the root "". Bytes that no
-// host name has come with a backslash. The library bounds length and pointers.
+// unpackName reads a name (RFC 1035 §4.1.4) and where it ends: lower case, no
+// final dot, the root "". A byte that no host's name has comes behind a backslash,
+// so that the name compares with no name that is asked for. A name of more than
+// 255 bytes is none, nor is one that leads through more pointers than labels fit.
 func unpackName(msg []byte, off int) (string, int, bool) {
-	name, off, err := dns.UnpackDomainName(msg, off)
-	if err != nil {
-		return "", 0, false
+	const maxPointers = 126
+	var room [256]byte
+	name, end, size, pointers := room[:0], 0, 1, 0
+	for {
+		if off >= len(msg) {
+			return "", 0, false
+		}
+		n := int(msg[off])
+		off++
+		switch {
+		case n == 0:
+			if pointers == 0 {
+				end = off
+			}
+			return string(bytes.TrimSuffix(name, []byte{'.'})), end, true
+		case n < 64:
+			if size += n + 1; size > 255 || off+n > len(msg) {
+				return "", 0, false
+			}
+			name = append(appendLabel(name, msg[off:off+n]), '.')
+			off += n
+		case n < 0xc0 || off == len(msg) || pointers == maxPointers: // 01 and 10 are reserved
+			return "", 0, false
+		default:
+			if pointers++; pointers == 1 {
+				end = off + 1
+			}
+			off = (n&0x3f)<<8 | int(msg[off])
+		}
 	}
-	return strings.ToLower(name[:len(name)-1]), off, true
+}
+
+func appendLabel(name, label []byte) []byte {
+	for _, c := range label {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if odd(c) {
+			name = append(name, '\\')
+		}
+		name = append(name, c)
+	}
+	return name
 }

@@ -4,8 +4,7 @@ import "strings"
 
 // askable is name as it is asked for: lower case, no final dot. It reports false
 // for a name that no host can have: empty, a label of 0 or over 63 bytes, over
-// 253 in all (RFC 1035 §2.3.4), or a byte that a DNS library would write with a
-// backslash, so that what is asked and what is answered compare as they are.
+// 253 in all (RFC 1035 §2.3.4), or an odd byte.
 func askable(name string) (string, bool) {
 	name = strings.TrimSuffix(name, ".")
 	if name == "" || len(name) > 253 {
@@ -20,7 +19,7 @@ func askable(name string) (string, bool) {
 			}
 			label = 0
 			continue
-		case c <= ' ' || c > '~' || strings.IndexByte(`\"'@;()`, c) >= 0:
+		case odd(c):
 			return "", false
 		}
 		if label++; label > 63 {
@@ -28,6 +27,12 @@ func askable(name string) (string, bool) {
 		}
 	}
 	return strings.ToLower(name), label > 0
+}
+
+// odd says that c, in a label, makes a name that is no host's: so it is for a
+// dot, too, which only a message can have there.
+func odd(c byte) bool {
+	return c <= ' ' || c > '~' || strings.IndexByte(`.\"'@;()`, c) >= 0
 }
 
 // hostName reports whether name, lower case and without a final dot, can be a

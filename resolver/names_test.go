@@ -74,3 +74,35 @@ func TestKindOf(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+func TestUnpackName(t *testing.T) {
+	long := strings.Repeat("\x3f"+strings.Repeat("a", 63), 3)
+	for _, tt := range []struct {
+		why, msg string
+		at       int
+		name     string
+		end      int
+	}{
+		{"the root", "\x00", 0, "", 1},
+		{"labels, in lower case", "\x02Mx\x01A\x00.", 0, "mx.a", 6},
+		{"a pointer, and what follows it", "\x01a\x00\x02mx\xc0\x00\xff", 3, "mx.a", 8},
+		{"a pointer forward", "\xc0\x02\x01a\x00", 0, "a", 2},
+		{"odd bytes", "\x04a.\\\x80\x00", 0, "a\\.\\\\\\\x80", 6},
+		{"of 255 bytes", long + "\x3d" + strings.Repeat("b", 61) + "\x00", 0, strings.Repeat(strings.Repeat("a", 63)+".", 3) + strings.Repeat("b", 61), 255},
+		{"of 256 bytes", long + "\x3e" + strings.Repeat("b", 62) + "\x00", 0, "", -1},
+		{"a pointer to itself", "\xc0\x00", 0, "", -1},
+		{"half a pointer", "\xc0", 0, "", -1},
+		{"a pointer out of the message", "\xc0\x02", 0, "", -1},
+		{"a reserved label", "\x41a\x00", 0, "", -1},
+		{"another", "\x81a\x00", 0, "", -1},
+		{"a label without an end", "\x02a", 0, "", -1},
+		{"a name without an end", "\x01a", 0, "", -1},
+		{"nothing at all", "", 0, "", -1},
+	} {
+		name, end, ok := unpackName([]byte(tt.msg), tt.at)
+		if ok != (tt.end >= 0) || ok && (name != tt.name || end != tt.end) {
+			t.Errorf("%s: %q to %d, %v", tt.why, name, end, ok)
+		}
+		sameNames(t, []byte(tt.msg))
+	}
+}

@@ -6,8 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-
-	"github.com/miekg/dns"
 )
 
 // The most records of an answer that are used; what lies beyond is an attack or
@@ -59,7 +57,7 @@ func New(c Config, dial func(ctx context.Context, network, address string) (net.
 // MX asks for the exchangers of name. Hosts that no host can have as a name are
 // left out; when none is left, the failure is Temporary, not NoData.
 func (r *Resolver) MX(ctx context.Context, name string) (MXAnswer, error) {
-	a, _, err := r.ask(ctx, name, dns.TypeMX)
+	a, _, err := r.ask(ctx, name, typeMX)
 	if err != nil {
 		return MXAnswer{}, err
 	}
@@ -81,7 +79,7 @@ func (a answer) mx(name string) (MXAnswer, error) {
 		}
 	}
 	if len(out.MX) == 0 {
-		return MXAnswer{}, a.unusable(name, dns.TypeMX)
+		return MXAnswer{}, a.unusable(name, typeMX)
 	}
 	return out, nil
 }
@@ -99,9 +97,9 @@ func (r *Resolver) Addrs(ctx context.Context, name string, v6 bool) (AddrAnswer,
 // addrType is the type of the addresses of one family.
 func addrType(v6 bool) uint16 {
 	if v6 {
-		return dns.TypeAAAA
+		return typeAAAA
 	}
-	return dns.TypeA
+	return typeA
 }
 
 func (a answer) addrs(name string, typ uint16) (AddrAnswer, error) {
@@ -111,7 +109,7 @@ func (a answer) addrs(name string, typ uint16) (AddrAnswer, error) {
 			break
 		}
 		addr, ok := netip.AddrFromSlice(a.msg[rec.at:rec.end])
-		if ok && addr.Is6() == (typ == dns.TypeAAAA) {
+		if ok && addr.Is6() == (typ == typeAAAA) {
 			out.Addrs = append(out.Addrs, addr)
 		}
 	}
@@ -123,7 +121,7 @@ func (a answer) addrs(name string, typ uint16) (AddrAnswer, error) {
 
 // TLSA asks for the TLSA records of _port._tcp.name (RFC 6698 §3).
 func (r *Resolver) TLSA(ctx context.Context, port uint16, name string) (TLSAAnswer, error) {
-	a, _, err := r.ask(ctx, tlsaName(port, name), dns.TypeTLSA)
+	a, _, err := r.ask(ctx, tlsaName(port, name), typeTLSA)
 	if err != nil {
 		return TLSAAnswer{}, err
 	}
@@ -150,7 +148,7 @@ func (a answer) tlsa() TLSAAnswer {
 // CNAME record, whatever becomes of the chain after it (RFC 7672 §2.2.2). A name
 // that is no alias is a NoData error.
 func (r *Resolver) CNAMESecure(ctx context.Context, name string) (secure bool, err error) {
-	a, _, err := r.ask(ctx, name, dns.TypeCNAME)
+	a, _, err := r.ask(ctx, name, typeCNAME)
 	if err != nil {
 		return false, err
 	}

@@ -42,7 +42,7 @@ var may = map[string]string{
 	"inbound/tlsd":      "inbound internal/fdconn",
 	// For tests, demonstrations and benchmarks; no production room imports them.
 	"internal/nettest":    "",
-	"internal/proctest":   "",
+	"internal/authtest":   "",
 	"internal/sink":       "",
 	"internal/dnstest":    "resolver",
 	"internal/smtptest":   "internal/smtp internal/dnstest",
@@ -70,7 +70,7 @@ var may = map[string]string{
 
 // owner lists who may import a module from outside, by its path's beginning.
 var owner = map[string]string{
-	"github.com/miekg/dns":        "resolver internal/dnstest",
+	"github.com/miekg/dns":        "internal/dnstest",
 	"github.com/colinmarc/cdb":    "internal/constmap",
 	"github.com/emersion/go-sasl": "smtpc",
 	"golang.org/x/net/idna":       "remote",
