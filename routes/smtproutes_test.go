@@ -150,8 +150,11 @@ func TestSMTPLookup(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.reason, func(t *testing.T) {
 			dir := install(t, tt.text)
-			for _, how := range []string{"text, compiling", "cdb", "text"} {
+			for _, how := range []string{"held", "text, compiling", "cdb", "text"} {
 				r, ok := lookup(t, dir, tt.host)
+				if how == "held" {
+					r, ok, _ = OpenSMTP(paths(dir)).Hold().Lookup(tt.host)
+				}
 				if want, found := tt.want.(Route); r != want || ok != found {
 					t.Errorf("%s: %+v, %v, want %+v", how, r, ok, tt.want)
 				}
@@ -178,6 +181,9 @@ func TestSMTPMissing(t *testing.T) {
 	if r, ok := lookup(t, dir, "a"); ok {
 		t.Errorf("a route from nowhere: %+v", r)
 	}
+	if r, ok, err := OpenSMTP(paths(dir)).Hold().Lookup("a"); ok || err != nil {
+		t.Errorf("held: %+v, %v", r, err)
+	}
 }
 
 // A control file that is there and cannot be read defers, even if the cdb is
@@ -191,9 +197,26 @@ func TestSMTPUnreadableC84(t *testing.T) {
 	if err := os.Mkdir(control, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	_, ok, err := OpenSMTP(paths(dir)).Lookup("a")
-	if _, is := errors.AsType[*fs.PathError](err); !is || ok || errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v, %v", ok, err)
+	for _, s := range []interface {
+		Lookup(string) (Route, bool, error)
+	}{OpenSMTP(paths(dir)), OpenSMTP(paths(dir)).Hold()} {
+		_, ok, err := s.Lookup("a")
+		if _, is := errors.AsType[*fs.PathError](err); !is || ok || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%T: got %v, %v", s, ok, err)
+		}
+	}
+}
+
+// TestHeld: what is held does not change with the file, unless it is too large.
+func TestHeld(t *testing.T) {
+	dir := install(t, "a:r1\n")
+	small := OpenSMTP(paths(dir)).Hold()
+	replace(t, dir, "a:r2\n"+strings.Repeat("#\n", maxHeld/2), time.Now())
+	large := OpenSMTP(paths(dir)).Hold()
+	for relay, h := range map[string]*Held{"r1": small, "r2": large} {
+		if r, ok, err := h.Lookup("A"); r.Relay != relay || !ok || err != nil {
+			t.Errorf("%+v, %v, %v, want %s", r, ok, err, relay)
+		}
 	}
 }
 
@@ -494,6 +517,7 @@ func FuzzSMTPRoutes(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		held := &Held{routes: table(text)}
 		hosts := []string{host, bounces, "", "x." + host}
 		for line := range lines(text) {
 			key, _, _ := constmap.Cut(line)
@@ -505,6 +529,9 @@ func FuzzSMTPRoutes(f *testing.F) {
 			got, ok, err := inCDB(db, h)
 			if got != want || ok != found || err != nil {
 				t.Fatalf("%q: cdb %+v, %v, %v; text %+v, %v", h, got, ok, err, want, found)
+			}
+			if got, ok, err := held.Lookup(h); got != want || ok != found || err != nil {
+				t.Fatalf("%q: held %+v, %v, %v; text %+v, %v", h, got, ok, err, want, found)
 			}
 			if strings.ContainsAny(want.Relay, " \n\x00|[") {
 				t.Errorf("relay %q", want.Relay)

@@ -26,7 +26,8 @@ type Table struct {
 type table struct {
 	layout
 	name   string
-	create bool // when there is something to record
+	create bool  // when there is something to record
+	kept   *kept // what a table before this one has read; may be nil
 
 	mu   sync.Mutex // guards what follows
 	done bool       // the file has been read for Blocked
@@ -48,7 +49,7 @@ func Open(file4, file6 string, now func() time.Time) *Table {
 // within 64 to 97 minutes, depending on the process.
 func (t *Table) Blocked(addr netip.Addr) bool {
 	tab, key := t.of(addr)
-	r, ok := tab.find(tab.known(), key)
+	r, ok := tab.find(tab.known(t.now()), key)
 	if !ok || r.count() < 2 {
 		return false
 	}
@@ -82,7 +83,7 @@ func (t *Table) TimedOut(addr netip.Addr) {
 // is what nearly every delivery comes to.
 func (t *Table) Answered(addr netip.Addr) {
 	tab, key := t.of(addr)
-	if _, ok := tab.find(tab.known(), key); !ok {
+	if _, ok := tab.find(tab.known(t.now()), key); !ok {
 		return
 	}
 	tab.update(false, func(buf []byte) (record, bool) {
@@ -114,14 +115,23 @@ func (t *Table) of(addr netip.Addr) (*table, []byte) {
 }
 
 // known is the records as Blocked knows them.
-func (tab *table) known() []byte {
+func (tab *table) known(now time.Time) []byte {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
 	if !tab.done {
 		tab.done = true
-		tab.seen, _ = tab.read(tab.name)
+		tab.seen = tab.look(now)
 	}
 	return tab.seen
+}
+
+// look reads the records, unless they are known.
+func (tab *table) look(now time.Time) []byte {
+	if tab.kept != nil {
+		return tab.kept.records(tab.name, now, tab.read)
+	}
+	seen, _ := tab.read(tab.name)
+	return seen
 }
 
 // update lets change alter the records under the lock, and writes the one that
