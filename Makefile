@@ -7,7 +7,8 @@ GO      = go
 # How many deliveries qmail-rspawn offers to run at once, 255 at the most.
 SPAWN   = 255
 
-PROGRAMS = qmail-remote qmail-remote-io ucspi-tlsc qmail-tcpto qmail-tcpok qmail-rspawn qmail-rstat
+PROGRAMS = qmail-remote qmail-remote-io ucspi-tlsc qmail-tcpto qmail-tcpok qmail-rspawn qmail-rstat \
+	ucspi-tlsd ucspi-tlsd-io
 LDFLAGS = -s -w -X postrider/internal/home.Default=$(QMAIL)
 BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags
 
@@ -15,7 +16,7 @@ BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags
 # are instructions for it: see internal/entry.
 PLATFORM := $(shell $(GO) env GOOS GOARCH | tr '\n' ' ')
 ENTRY    := $(if $(findstring linux amd64,$(PLATFORM))$(findstring linux arm64,$(PLATFORM)),-E postrider_start)
-bin/qmail-remote bin/qmail-remote-io: LDFLAGS += $(ENTRY)
+bin/qmail-remote bin/qmail-remote-io bin/ucspi-tlsd-io: LDFLAGS += $(ENTRY)
 bin/qmail-rspawn: LDFLAGS += -X main.defaultLimit=$(SPAWN)
 
 all: $(PROGRAMS:%=bin/%) bin/qmail-smtpc

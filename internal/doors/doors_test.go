@@ -39,10 +39,11 @@ var may = map[string]string{
 	"inbound/authup":    "inbound internal/control internal/fdconn",
 	"inbound/fixsmtpio": "inbound internal/control internal/fdconn",
 	"inbound/proxy":     "inbound internal/fdconn",
-	"inbound/tlsd":      "inbound internal/fdconn",
+	"inbound/tlsd":      "inbound inbound/tlsd/options internal/fdconn",
 	// For tests, demonstrations and benchmarks; no production room imports them.
 	"internal/nettest":    "",
 	"internal/authtest":   "",
+	"internal/proctest":   "",
 	"internal/sink":       "",
 	"internal/dnstest":    "resolver",
 	"internal/smtptest":   "internal/smtp internal/dnstest",
@@ -65,7 +66,9 @@ var may = map[string]string{
 	"cmd/fixsmtpio":                  "inbound inbound/fixsmtpio internal/home",
 	"cmd/smtpd-starttls-proxy-io":    "inbound inbound/proxy internal/fdconn",
 	"cmd/qmail-qfilter-addtlsheader": "inbound",
-	"cmd/ucspi-tlsd":                 "inbound inbound/tlsd internal/fdconn",
+	"cmd/ucspi-tlsd":                 "inbound inbound/tlsd/options internal/fdconn",
+	"cmd/ucspi-tlsd-io":              "inbound inbound/tlsd inbound/tlsd/options internal/fdconn",
+	"inbound/tlsd/options":           "",
 }
 
 // owner lists who may import a module from outside, by its path's beginning.
