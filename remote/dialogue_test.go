@@ -3,7 +3,6 @@ package remote_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"net/netip"
 	"os"
@@ -145,7 +144,7 @@ func deliver(t *testing.T, d *smtptest.Dialogue, home string, dial stage.Dial) [
 		}
 		e, err := engine(d, home, dial)
 		if err != nil {
-			return report.Outcome{Cause: report.UnreadableControl, Detail: blame(err)}
+			return report.Outcome{Cause: report.UnreadableControl, Detail: control.Blame(err)}
 		}
 		m := &smtp.Message{At: bytes.NewReader(d.Message), Size: int64(len(d.Message))}
 		job, cause := remote.ParseJob(d.Argv, m)
@@ -155,15 +154,6 @@ func deliver(t *testing.T, d *smtptest.Dialogue, home string, dial stage.Dial) [
 		return e.Deliver(context.Background(), job)
 	}()
 	return o.AppendTo(nil)
-}
-
-// blame is as in cmd/qmail-remote: stock's own files get stock's report.
-func blame(err error) string {
-	var e *control.Error
-	if errors.As(err, &e) && e.File != "control/me" {
-		return e.Error()
-	}
-	return ""
 }
 
 func engine(d *smtptest.Dialogue, home string, dial stage.Dial) (*remote.Engine, error) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"os"
 	"syscall"
@@ -25,19 +24,9 @@ func wire(bin string) (*remote.Engine, report.Outcome) {
 	}
 	s, err := control.Load(control.Dir(dir), dir)
 	if err != nil {
-		return nil, report.Outcome{Cause: report.UnreadableControl, Detail: detail(err)}
+		return nil, report.Outcome{Cause: report.UnreadableControl, Detail: control.Blame(err)}
 	}
 	return remote.New(dir, s, resolver.New(resolvers(), nil), &chain.Chain{Dir: bin}), report.Outcome{}
-}
-
-// detail names a control file that stock qmail does not know, and the line; for
-// stock's own files the report stays stock's.
-func detail(err error) string {
-	var e *control.Error
-	if errors.As(err, &e) && e.File != "control/me" {
-		return e.Error()
-	}
-	return ""
 }
 
 func resolvers() resolver.Config {

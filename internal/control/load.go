@@ -27,6 +27,16 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Blame is what a report says of an error of Load beside stock's sentence: the
+// file and the line, and nothing where stock's own control/me is at fault.
+func Blame(err error) string {
+	var e *Error
+	if errors.As(err, &e) && e.File != "control/me" {
+		return e.Error()
+	}
+	return ""
+}
+
 // Errors in the content of a file; they come wrapped in an *Error.
 var (
 	ErrEmpty      = errors.New("no name in it")

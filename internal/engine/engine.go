@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"strconv"
 
+	"postrider/internal/control"
 	"postrider/internal/fair"
 	"postrider/internal/observe"
 	"postrider/internal/report"
@@ -66,7 +67,7 @@ func (e *Engine) deliver(ctx context.Context, d spawn.Delivery, watch *observe.D
 	}
 	s, err := e.files.current()
 	if err != nil {
-		return report.Outcome{Cause: report.UnreadableControl, Detail: err.Error()}
+		return report.Outcome{Cause: report.UnreadableControl, Detail: control.Blame(err)}
 	}
 	e.gate.SetLimits(s.limits)
 	e.observer.Log(s.log)
