@@ -4,11 +4,22 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
+	"time"
 )
 
 // MaxLine bounds a command line, its end counted. RFC 5321 §4.5.3.1.4 asks for
 // 512 bytes, RFC 4954 §4 for 12288 with AUTH; who sends more is no mail client.
 const MaxLine = 64 << 10
+
+// How long a client may take, however busy it seems to be: for a command line
+// from its first byte, and for all that it does. After that reading fails with
+// os.ErrDeadlineExceeded. RFC 5321 §4.5.3.2.7 asks for five minutes a command;
+// a day is what qmail-queue(8) gives a message.
+const (
+	maxLineTime    = 20 * time.Minute
+	maxSessionTime = 24 * time.Hour
+)
 
 // ErrLineTooLong is a command line of more than MaxLine bytes. The connection
 // is of no more use: where the next command begins is unknown.
@@ -25,12 +36,14 @@ type Conn struct {
 	out  []byte
 	err  error // of reading, for good
 	werr error // of writing, for good
+
+	until time.Time // the end of the client's time
 }
 
 // NewConn returns a Conn over wire, whose Read and Write wait no longer than is
 // decent and then return an error that wraps os.ErrDeadlineExceeded.
 func NewConn(wire io.ReadWriter) *Conn {
-	return &Conn{wire: wire, buf: make([]byte, 4096)}
+	return &Conn{wire: wire, buf: make([]byte, 4096), until: time.Now().Add(maxSessionTime)}
 }
 
 // Say puts one line, made of parts, behind what is to be sent, and ends it.
@@ -62,6 +75,10 @@ func (c *Conn) fill() error {
 		return c.err
 	}
 	if c.err = c.Flush(); c.err != nil {
+		return c.err
+	}
+	if time.Now().After(c.until) {
+		c.err = os.ErrDeadlineExceeded
 		return c.err
 	}
 	n, err := c.wire.Read(c.buf)
@@ -103,9 +120,16 @@ func (c *Conn) Used(n int) {
 // Its error is io.EOF also where a line had begun: it was never a command.
 func (c *Conn) Line() (string, error) {
 	var line []byte
+	var begun time.Time
 	for {
 		if err := c.fill(); err != nil {
 			return "", err
+		}
+		if line == nil {
+			begun = time.Now()
+		} else if time.Since(begun) > maxLineTime {
+			c.err, c.in = os.ErrDeadlineExceeded, nil
+			return "", c.err
 		}
 		i := bytes.IndexByte(c.in, '\n')
 		part := c.in[:i+1]

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // Server is what qmail-smtpd and qmail-ofmipd each decide in their dialogue. An
@@ -52,17 +51,12 @@ const (
 
 	lineTooLong = Fatal("500 line too long (#5.5.2)")
 	notMail     = Fatal("221 this server speaks SMTP only (#4.7.0)")
-	tooLate     = Fatal("421 session too long (#4.4.2)")
 	crashed     = "421 internal error (#4.3.0)"
 )
 
-const (
-	// maxEnvelope bounds what a transaction's recipients may take, in bytes.
-	// RFC 5321 §4.5.3.1.8 asks for 100 recipients; this is 18 000 of the longest.
-	maxEnvelope = 16 << 20
-	// maxSession is how long a client may stay, whatever it says.
-	maxSession = 24 * time.Hour
-)
+// maxEnvelope bounds what a transaction's recipients may take, in bytes.
+// RFC 5321 §4.5.3.1.8 asks for 100 recipients; this is 18 000 of the longest.
+const maxEnvelope = 16 << 20
 
 // Session is what a dialogue has heard. A new HELO or EHLO, and TLS, begin it
 // anew.
@@ -123,11 +117,8 @@ func (d *Dialogue) Run() error {
 	}
 	d.Conn.Say(first)
 	err := d.Conn.Flush()
-	for begun := time.Now(); err == nil; {
-		var over bool
-		if time.Since(begun) > maxSession {
-			err = tooLate
-		} else if over, err = d.next(); over {
+	for over := false; err == nil; {
+		if over, err = d.next(); over {
 			return d.Conn.Flush()
 		}
 		err = d.say(err)

@@ -47,6 +47,7 @@ var may = map[string]string{
 	"internal/sink":       "",
 	"internal/dnstest":    "resolver",
 	"internal/smtptest":   "internal/smtp internal/dnstest",
+	"internal/queuetest":  "",
 	"internal/peers":      "internal/nettest",
 	"cmd/qmail-remote-io": "smtpc internal/report internal/fdconn internal/smtp internal/qmtp internal/chain/job internal/entry",
 	"internal/chain/job":  "internal/smtp smtpc",
