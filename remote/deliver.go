@@ -116,6 +116,9 @@ type trial struct {
 	second    bool // the pass in clear has begun
 	tentative bool // this host's turn comes again in it
 
+	// ours is why this host could not be asked, if the reason is on our side.
+	ours *report.Outcome
+
 	last       report.Outcome
 	soft, hard kept // the first of each kind
 	// unheard: a host that comes before all that have spoken could not be
@@ -138,6 +141,7 @@ func (t *trial) host(ctx context.Context, c Candidate) next {
 	if c.Fails != report.Accepted {
 		return t.file(report.Outcome{Cause: c.Fails, Host: c.Host, Detail: c.Detail}, nextHost)
 	}
+	t.ours = nil
 	addrs := t.unblocked(c.Addrs)
 	if tx, peer, ok := t.reuse(ctx, c, addrs); ok {
 		o := report.Of(tx, peer.Addr().String())
@@ -147,9 +151,12 @@ func (t *trial) host(ctx context.Context, c Candidate) next {
 	}
 	for len(addrs) > 0 && t.left > 0 && ctx.Err() == nil {
 		addrs = addrs[:min(len(addrs), t.left)]
-		conn, peer, rest := t.race(ctx, t.from, addrs)
+		conn, peer, rest := t.race(ctx, addrs)
 		t.left -= len(addrs) - len(rest)
 		addrs = rest
+		if conn == nil && t.ours != nil {
+			return t.file(*t.ours, nextHost)
+		}
 		if conn == nil {
 			break
 		}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"postrider/internal/report"
 	"postrider/routes"
 )
 
@@ -23,10 +24,10 @@ type dialed struct {
 // has been silent for a while (RFC 8305 §5). It gives the first connection and
 // the addresses that are left to try; those that lost the race are among them,
 // their connections closed unused. conn is nil when all have failed.
-func (e *Engine) race(ctx context.Context, from routes.Source, addrs []netip.AddrPort) (conn net.Conn, peer netip.AddrPort, rest []netip.AddrPort) {
+func (t *trial) race(ctx context.Context, addrs []netip.AddrPort) (conn net.Conn, peer netip.AddrPort, rest []netip.AddrPort) {
 	if len(addrs) == 1 {
-		conn, err := e.connect(ctx, from, addrs[0])
-		e.mark(ctx, addrs[0], err)
+		conn, err := t.connect(ctx, t.from, addrs[0])
+		t.mark(ctx, addrs[0], err)
 		if err != nil {
 			return nil, peer, nil
 		}
@@ -42,7 +43,7 @@ func (e *Engine) race(ctx context.Context, from routes.Source, addrs []netip.Add
 		started++
 		running++
 		go func() {
-			c, err := e.connect(ctx, from, addrs[at])
+			c, err := t.connect(ctx, t.from, addrs[at])
 			results <- dialed{at, c, err}
 		}()
 	}
@@ -63,14 +64,14 @@ func (e *Engine) race(ctx context.Context, from routes.Source, addrs []netip.Add
 			switch {
 			case d.err == nil && winner < 0:
 				winner, conn = d.at, d.conn
-				e.mark(parent, addrs[d.at], nil)
+				t.mark(parent, addrs[d.at], nil)
 				stop()
 			case d.err == nil:
 				d.conn.Close() // before it has said a byte
 			default:
 				if winner < 0 {
 					failed[d.at] = true
-					e.mark(parent, addrs[d.at], d.err)
+					t.mark(parent, addrs[d.at], d.err)
 				}
 				if winner < 0 && started < len(addrs) {
 					start()
@@ -94,22 +95,44 @@ func (e *Engine) race(ctx context.Context, from routes.Source, addrs []netip.Add
 func (e *Engine) connect(ctx context.Context, from routes.Source, to netip.AddrPort) (net.Conn, error) {
 	ctx, stop := context.WithTimeout(ctx, e.Control.TimeoutConnect)
 	defer stop()
-	source := from.V4
+	return e.Dial(ctx, source(from, to), to)
+}
+
+// source is the address that control/domainips has for a connection.
+func source(from routes.Source, to netip.AddrPort) netip.Addr {
 	if to.Addr().Is6() {
-		source = from.V6.WithZone(from.Iface) // a link-local address is of one interface
+		return from.V6.WithZone(from.Iface) // a link-local address is of one interface
 	}
-	return e.Dial(ctx, source, to)
+	return from.V4
 }
 
 // mark tells tcpto what became of an attempt to connect. Only a time-out of its
 // own counts there: no refusal, no lost race, no delivery called off.
-func (e *Engine) mark(ctx context.Context, to netip.AddrPort, err error) {
+func (t *trial) mark(ctx context.Context, to netip.AddrPort, err error) {
 	switch {
 	case err == nil:
-		e.Timeouts.Answered(to.Addr())
+		t.Timeouts.Answered(to.Addr())
 	case ctx.Err() == nil && isTimeout(err):
-		e.Timeouts.TimedOut(to.Addr())
+		t.Timeouts.TimedOut(to.Addr())
 	}
+	if o := ownFault(err, source(t.from, to)); o != nil {
+		t.ours = o
+	}
+}
+
+// ownFault is what is to be said when an attempt to connect failed on this side
+// of the line, or nil.
+func ownFault(err error, from netip.Addr) *report.Outcome {
+	for _, scarce := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRINUSE} {
+		if errors.Is(err, scarce) {
+			return &report.Outcome{Cause: report.NoResources}
+		}
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) && call.Syscall == "bind" {
+		return &report.Outcome{Cause: report.NoSource, Detail: from.String() + ": " + call.Err.Error()}
+	}
+	return nil
 }
 
 func isTimeout(err error) bool {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"postrider/internal/control"
+	"postrider/internal/report"
+	"postrider/internal/smtp"
 	"postrider/routes"
 )
 
@@ -98,9 +100,9 @@ func TestRace(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var closed []string
 				to := &timeouts{}
-				e := &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: to, Dial: c.net.dial(&closed)}
+				tr := &trial{Engine: &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: to, Dial: c.net.dial(&closed)}}
 				start := time.Now()
-				conn, peer, rest := e.race(t.Context(), routes.Source{}, addrPorts(c.addrs...))
+				conn, peer, rest := tr.race(t.Context(), addrPorts(c.addrs...))
 				if took := time.Since(start); took != c.took {
 					t.Errorf("took %v, want %v", took, c.took)
 				}
@@ -124,8 +126,8 @@ func TestRaceLoserIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var closed []string
 		p := peers{"192.0.2.1": {stagger, nil}, "192.0.2.2": {0, nil}}
-		e := &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: &timeouts{}, Dial: p.dial(&closed)}
-		conn, peer, rest := e.race(t.Context(), routes.Source{}, addrPorts("192.0.2.1", "192.0.2.2"))
+		tr := &trial{Engine: &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: &timeouts{}, Dial: p.dial(&closed)}}
+		conn, peer, rest := tr.race(t.Context(), addrPorts("192.0.2.1", "192.0.2.2"))
 		if conn == nil || len(rest) != 1 {
 			t.Fatalf("conn %v, rest %v", conn, rest)
 		}
@@ -140,10 +142,10 @@ func TestRaceCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var closed []string
 		to := &timeouts{}
-		e := &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: to, Dial: peers{}.dial(&closed)}
+		tr := &trial{Engine: &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: to, Dial: peers{}.dial(&closed)}}
 		ctx, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
-		if conn, _, _ := e.race(ctx, routes.Source{}, addrPorts("192.0.2.1", "192.0.2.2")); conn != nil {
+		if conn, _, _ := tr.race(ctx, addrPorts("192.0.2.1", "192.0.2.2")); conn != nil {
 			t.Error("a connection out of nothing")
 		}
 		if len(to.timedOut) != 0 {
@@ -164,6 +166,55 @@ func TestIsTimeout(t *testing.T) {
 	} {
 		if got := isTimeout(err); got != want {
 			t.Errorf("%v: %v", err, got)
+		}
+	}
+}
+
+// TestOwnFault: what keeps us from connecting on our own side is said, and
+// bounces nothing, whatever other hosts say.
+func TestOwnFault(t *testing.T) {
+	const first, second = "192.0.2.1", "192.0.2.2"
+	bind := &net.OpError{Op: "dial", Err: os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)}
+	socket := func(err error) error { return &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", err)} }
+	for _, c := range []struct {
+		name  string
+		errs  []error // of the addresses, one host each
+		cause report.Cause
+	}{
+		{"descriptors of ours", []error{socket(syscall.EMFILE)}, report.NoResources},
+		{"descriptors of all", []error{socket(syscall.ENFILE)}, report.NoResources},
+		{"buffers", []error{socket(syscall.ENOBUFS)}, report.NoResources},
+		{"memory", []error{socket(syscall.ENOMEM)}, report.NoResources},
+		{"ports", []error{&net.OpError{Op: "dial", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}}, report.NoResources},
+		{"source", []error{bind}, report.NoSource},
+		{"no IPv6 here", []error{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EADDRNOTAVAIL)}}, report.NoConnection},
+		{"forbidden", []error{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EPERM)}}, report.NoConnection},
+		{"the first refuses", []error{syscall.ECONNREFUSED, socket(syscall.EMFILE)}, report.NoResources},
+		{"the second refuses", []error{socket(syscall.EMFILE), syscall.ECONNREFUSED}, report.NoResources},
+	} {
+		for _, apart := range []bool{true, false} { // a host each, or all of one host
+			synctest.Test(t, func(t *testing.T) {
+				p := peers{}
+				var cands []Candidate
+				for i, a := range addrPorts(first, second)[:len(c.errs)] {
+					p[a.Addr().String()] = struct {
+						after time.Duration
+						err   error
+					}{0, c.errs[i]}
+					if apart || i == 0 {
+						cands = append(cands, Candidate{})
+					}
+					last := &cands[len(cands)-1]
+					last.Addrs = append(last.Addrs, a)
+				}
+				to := &timeouts{}
+				e := &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: to, Dial: p.dial(new([]string))}
+				from := routes.Source{V4: netip.MustParseAddr("192.0.2.99")}
+				o := e.Carry(t.Context(), &Plan{from: from, cands: cands}, Job{Message: &smtp.Message{}})
+				if o.Cause != c.cause || len(to.timedOut) > 0 {
+					t.Errorf("%s: %+v; timed out %v", c.name, o, to.timedOut)
+				}
+			})
 		}
 	}
 }

@@ -70,6 +70,8 @@ func ownCause(c report.Cause) string {
 		return "out_of_memory"
 	case report.NoResources:
 		return "no_resources"
+	case report.NoSource:
+		return "no_source"
 	case report.Usage:
 		return "usage"
 	case report.Crashed:

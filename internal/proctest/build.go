@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"syscall"
 	"testing"
 )
 
@@ -44,6 +45,9 @@ func Main(m *testing.M, bin *string, programs ...string) {
 		}
 		if err == nil {
 			err = Build(dir, programs...)
+		}
+		if err == nil { // programs that are made to crash leave nothing behind
+			err = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

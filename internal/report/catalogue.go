@@ -70,6 +70,8 @@ func (c Cause) sayLocal() sentence {
 		return sentence{'Z', "Out of memory", "4.3.0"}
 	case NoResources:
 		return sentence{'Z', "System resources temporarily unavailable", "4.3.0"}
+	case NoSource:
+		return sentence{'Z', "Unable to send from the address that control/domainips names", "4.3.5"}
 	case Usage:
 		return sentence{'D', "I (qmail-remote) was invoked improperly", "5.3.5"}
 	case Crashed:

@@ -66,6 +66,7 @@ func TestCodes(t *testing.T) {
 	for cause, want := range map[Cause]string{
 		NullMX: "D5.1.10", TLSRequired: "Z4.7.5", DANEFailed: "Z4.7.5", STSFailed: "Z4.7.5", UTF8Unavailable: "D5.6.7",
 		TooLarge: "D5.3.4", AuthRefused: "Z4.7.8", AuthImpossible: "Z4.7.0", RequireTLSFailed: "D5.7.30", BadAddress: "D5.1.3",
+		NoSource: "Z4.3.5",
 	} {
 		got := string((&Outcome{Cause: cause, Host: "192.0.2.1"}).AppendTo(nil))
 		if got[0] != want[0] || !strings.HasSuffix(got, " (#"+want[1:]+")\n\x00") {

@@ -28,6 +28,7 @@ const (
 	NoHome                         // Z 4.3.0 "Unable to switch to home directory"
 	OutOfMemory                    // Z 4.3.0
 	NoResources                    // Z 4.3.0 "System resources temporarily unavailable"
+	NoSource                       // Z 4.3.5: the source address of control/domainips cannot be had; Detail says it and why
 	Usage                          // D 5.3.5 "invoked improperly"
 	Crashed                        // Z 4.3.0 "qmail-remote crashed."
 	BadAddress                     // D 5.1.3: CR, LF or NUL in an address

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -34,12 +35,15 @@ func Dialogues(t testing.TB, root string) map[string]string {
 // Dial is remote.Engine.Dial.
 type Dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
 
-// Dialer connects to the servers of w, which is a world of d, through memory.
+// Dialer connects to the servers of w, which is a world of d, through memory. As
+// in a Network, private addresses are nobody's, and nobody can bind them.
 func Dialer(d *smtptest.Dialogue, w *smtptest.World, arrival smtptest.Arrival) Dial {
 	return func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 		addr := to.String()
 		s, ok := d.Servers[addr]
 		switch {
+		case from.IsPrivate():
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)}
 		case ok && s.Blackhole:
 			<-ctx.Done()
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
