@@ -9,6 +9,7 @@ import (
 	"postrider/internal/control"
 	"postrider/resolver"
 	"postrider/routes"
+	"postrider/tcpto"
 	"postrider/tlspolicy"
 )
 
@@ -71,4 +72,6 @@ type Engine struct {
 	Interfaces func() []netip.Addr
 	// Conns keeps conversations for other deliveries; nil where there are none.
 	Conns Conns
+
+	timeouts *tcpto.Kept // that of Hold
 }

@@ -15,7 +15,7 @@ import (
 
 // New wires an Engine for the qmail home at dir, whose control files said s:
 // the one wiring of qmail-remote and qmail-rspawn. Its tcpto table is for one
-// delivery; see Fresh.
+// delivery; see Hold.
 func New(dir string, s control.Snapshot, r Resolver, underTLS Converser) *Engine {
 	run := dir + "/run/qmail-remote/"
 	return &Engine{
@@ -25,7 +25,7 @@ func New(dir string, s control.Snapshot, r Resolver, underTLS Converser) *Engine
 		AuthSenders: routes.ParseAuthSenders(s.AuthSenders),
 		DomainIPs:   routes.ParseDomainIPs(s.DomainIPs),
 		QMTPRoutes:  routes.ParseQMTP(s.QMTPRoutes),
-		Timeouts:    timeoutTable(dir),
+		Timeouts:    tcpto.Open(timeoutFiles(dir)),
 		TLS: tlspolicy.New(tlspolicy.Config{Home: dir, Anchors: s.TrustAnchors, Strictness: s.Strictness,
 			ClientCert: s.ClientCert, ClientKey: s.ClientKey,
 			Destinations: s.TLSDestinations, DomainCerts: s.DomainCerts, Hosts: os.DirFS(dir + "/control")}),
@@ -35,15 +35,9 @@ func New(dir string, s control.Snapshot, r Resolver, underTLS Converser) *Engine
 	}
 }
 
-// Fresh is a copy of e for one delivery of many, with a tcpto table of its own.
-func (e *Engine) Fresh(dir string) *Engine {
-	fresh := *e
-	fresh.Timeouts = timeoutTable(dir)
-	return &fresh
-}
-
-func timeoutTable(dir string) Timeouts {
-	return tcpto.Open(dir+"/queue/lock/tcpto", dir+"/run/qmail-remote/tcpto6", time.Now)
+// timeoutFiles are tcpto's files and clock.
+func timeoutFiles(dir string) (file4, file6 string, now func() time.Time) {
+	return dir + "/queue/lock/tcpto", dir + "/run/qmail-remote/tcpto6", time.Now
 }
 
 // dial connects without keep-alives: timeoutremote notices a dead peer sooner.

@@ -21,9 +21,11 @@ func LoadEngine(fsys fs.FS) (EngineSnapshot, error) {
 	return s, r.err
 }
 
-// Names are the files of which a change is a change of either snapshot.
+// Names are the files, and directories, of which a change is a change of either
+// snapshot, or of smtproutes and the TLS patch's files.
 func Names() []string {
 	return []string{"me", "helohost", "timeoutconnect", "timeoutremote", "timeoutdns", "ipme", "trustanchors",
 		"clientcert", "clientkey", "clientcert.pem", "tlsstrictness", "authsenders", "domainips", "domaincerts",
-		"qmtproutes", "tlsdestinations", "concurrencyperhost", "concurrencyremote", "remotelog"}
+		"qmtproutes", "tlsdestinations", "smtproutes", "concurrencyperhost", "concurrencyremote", "remotelog",
+		"tlshosts", "notlshosts"}
 }

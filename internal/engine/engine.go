@@ -42,7 +42,10 @@ func New(dir string, slots int) *Engine {
 func (e *Engine) Observer() *observe.Observer { return e.observer }
 
 // Close ends idle conversations and waits for them.
-func (e *Engine) Close() { e.pool.close() }
+func (e *Engine) Close() {
+	e.pool.close()
+	e.files.set.Close()
+}
 
 // Reload forgets what is known of control files and DNS; SIGHUP asks for it.
 func (e *Engine) Reload() { e.files.forget() }
@@ -75,7 +78,7 @@ func (e *Engine) deliver(ctx context.Context, d spawn.Delivery, watch *observe.D
 	if cause != report.Accepted {
 		return report.Outcome{Cause: cause, Host: d.Host}
 	}
-	r := s.remote.Fresh(e.files.dir)
+	r := s.remote.Fresh()
 	plan, o := r.Plan(ctx, job)
 	if plan == nil {
 		return o

@@ -2,16 +2,17 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"postrider/internal/control"
 	"postrider/internal/fair"
 	"postrider/internal/observe"
+	"postrider/internal/watch"
 	"postrider/remote"
 	"postrider/resolver"
 	"postrider/tlspolicy/handshake"
@@ -22,7 +23,7 @@ const resolvConf = "/etc/resolv.conf"
 
 // snapshot is what the files said when they last changed.
 type snapshot struct {
-	stamp  string
+	age    uint64 // of the files
 	remote *remote.Engine
 	limits fair.Limits
 	log    bool
@@ -34,25 +35,31 @@ type files struct {
 	slots int // of qmail-rspawn
 	conns remote.Conns
 	watch *observe.Observer
+	set   *watch.Set // control/ and resolv.conf
 
-	mu   sync.Mutex
-	last *snapshot // guarded by mu; nil before the first, and after forget
-	dns  *resolver.Cache
-	conf string // resolv.conf's stamp for dns
+	last atomic.Pointer[snapshot] // nil before the first, and after forget
+
+	mu   sync.Mutex      // guards what follows, and is held to make a snapshot
+	dns  *resolver.Cache // nil before the first
+	conf string          // resolv.conf's text for dns
 }
 
-func newFiles(dir string, slots int, conns remote.Conns, watch *observe.Observer) *files {
-	return &files{dir: dir, slots: slots, conns: conns, watch: watch}
+func newFiles(dir string, slots int, conns remote.Conns, observer *observe.Observer) *files {
+	paths := []string{resolvConf}
+	for _, name := range control.Names() {
+		paths = append(paths, dir+"/control/"+name)
+	}
+	return &files{dir: dir, slots: slots, conns: conns, watch: observer, set: watch.New(paths...)}
 }
 
 // current gives the snapshot for a delivery that begins now.
 func (f *files) current() (*snapshot, error) {
+	age := f.set.Age()
+	if last := f.last.Load(); last != nil && last.age == age {
+		return last, nil
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := f.stamp()
-	if f.last != nil && f.last.stamp == now {
-		return f.last, nil
-	}
 	c, err := control.Load(control.Dir(f.dir), f.dir)
 	if err != nil {
 		return nil, err
@@ -62,6 +69,7 @@ func (f *files) current() (*snapshot, error) {
 		return nil, err
 	}
 	e := remote.New(f.dir, c, f.resolver(), remote.InProcess{Secure: handshake.Secure})
+	e.Hold(f.dir)
 	e.Conns = f.conns
 	dial := e.Dial
 	e.Dial = func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
@@ -69,17 +77,17 @@ func (f *files) current() (*snapshot, error) {
 		f.watch.Dialed(err)
 		return c, err
 	}
-	f.last = &snapshot{stamp: now, remote: e, log: own.RemoteLog, limits: fair.Limits{PerHost: own.PerHost, Slots: min(f.slots, own.Concurrent)}}
-	return f.last, nil
+	last := &snapshot{age: age, remote: e, log: own.RemoteLog, limits: fair.Limits{PerHost: own.PerHost, Slots: min(f.slots, own.Concurrent)}}
+	f.last.Store(last)
+	return last, nil
 }
 
 // resolver gives the cache, a new one when resolv.conf has changed.
 func (f *files) resolver() *resolver.Cache {
-	conf := stampOf(resolvConf)
-	if f.dns == nil || conf != f.conf {
-		f.conf = conf
-		text, _ := os.ReadFile(resolvConf)
-		c := resolver.LoadConfig(strings.NewReader(string(text)), os.Getenv("DNSCACHEIP"))
+	text, _ := os.ReadFile(resolvConf)
+	if f.dns == nil || string(text) != f.conf {
+		f.conf = string(text)
+		c := resolver.LoadConfig(strings.NewReader(f.conf), os.Getenv("DNSCACHEIP"))
 		f.dns = resolver.NewCache(resolver.New(c, nil), resolver.CacheOptions{})
 	}
 	return f.dns
@@ -89,26 +97,8 @@ func (f *files) resolver() *resolver.Cache {
 func (f *files) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.last = nil
+	f.last.Store(nil)
 	if f.dns != nil {
 		f.dns.Flush()
 	}
-}
-
-// stamp tells one state of the files from another.
-func (f *files) stamp() string {
-	var b strings.Builder
-	for _, name := range control.Names() {
-		b.WriteString(stampOf(f.dir + "/control/" + name))
-	}
-	b.WriteString(stampOf(resolvConf))
-	return b.String()
-}
-
-func stampOf(path string) string {
-	s, err := os.Stat(path)
-	if err != nil {
-		return "-"
-	}
-	return fmt.Sprint(s.ModTime().UnixNano(), s.Size(), ";")
 }
