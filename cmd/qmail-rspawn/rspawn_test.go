@@ -12,12 +12,19 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"postrider/internal/nettest"
+	"postrider/internal/spawn"
 )
 
 // program is qmail-rspawn as built for these tests.
 var program string
 
+// TestMain has the rights to make networks: see nettest.
 func TestMain(m *testing.M) {
+	if err := nettest.Reexec(); err != nil {
+		os.Exit(nettest.Skip(err))
+	}
 	dir, err := os.MkdirTemp("", "rspawn")
 	if err != nil {
 		panic(err)
@@ -111,7 +118,13 @@ func (r *rig) limit() int {
 
 func (r *rig) order(slot byte, messid, recipient string) {
 	r.t.Helper()
-	if _, err := io.WriteString(r.in, string([]byte{slot})+messid+"\x00me@here\x00"+recipient+"\x00"); err != nil {
+	r.orderFrom(slot, messid, "me@here", recipient)
+}
+
+func (r *rig) orderFrom(slot byte, messid, sender, recipient string) {
+	r.t.Helper()
+	c := spawn.Command{Slot: slot, MessID: messid, Sender: sender, Recipient: recipient}
+	if _, err := r.in.Write(c.AppendTo(nil)); err != nil {
 		r.t.Fatal(err)
 	}
 }
