@@ -50,24 +50,39 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, c Config, d Deliver
 	var err error
 	var writing, running sync.WaitGroup
 	writing.Go(func() { err = s.write(out) })
+	orders := make(chan Command)
 	commands(in, func(c Command) {
 		if fault := s.occupy(&c); fault != "" {
 			s.reports <- answer{slot: c.Slot, line: []byte(fault), refused: true}
 			return
 		}
-		running.Go(func() {
-			r := answer{slot: c.Slot, line: []byte(crashed)}
-			defer func() {
-				recover() // r is then what it was
-				s.reports <- r
-			}()
-			r.line = s.deliver(ctx, &c)
-		})
+		select {
+		case orders <- c: // somebody is idle
+		default:
+			running.Go(func() {
+				s.run(ctx, &c)
+				for c := range orders {
+					s.run(ctx, &c)
+				}
+			})
+		}
 	})
+	close(orders)
 	running.Wait()
 	close(s.reports)
 	writing.Wait()
 	return err
+}
+
+// run carries one command out and reports it. A goroutine runs one after another,
+// since its stack has grown to what a delivery needs.
+func (s *server) run(ctx context.Context, c *Command) {
+	r := answer{slot: c.Slot, line: []byte(crashed)}
+	defer func() {
+		recover() // r is then what it was
+		s.reports <- r
+	}()
+	r.line = s.deliver(ctx, c)
 }
 
 type server struct {
