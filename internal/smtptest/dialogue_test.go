@@ -80,6 +80,7 @@ func TestParseDialogueRefuses(t *testing.T) {
 		{"unknown material", "-- control/x --\n{passwd}\n", "no such material"},
 		{"material without end", "-- control/x --\n{home\n", "without }"},
 		{"TLS without certificate", "-- 192.0.2.1:25 --\n!tls max=1.1\n", "needs the name"},
+		{"SCRAM without a password", "-- 192.0.2.1:25 --\n!scram user\n", "!scram user?"},
 		{"a TLS version that is none", "-- 192.0.2.1:25 --\n!tls x max=2\n", "no TLS 2"},
 		{"a duration that is none", "-- within --\nsoon\n", "invalid duration"},
 	} {

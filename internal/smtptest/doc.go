@@ -45,6 +45,10 @@
 //	>bytes 1000          the client sends so many bytes, whatever they are
 //	!tls NAME [max=1.1] [min=1.3] [sni=NAME] [client=NAME]
 //	                     TLS begins here, with that certificate; client= is the one that we must be shown
+//	!scram USER PASSWORD [forged] [wrong]
+//	                     the client says AUTH SCRAM-SHA-256, and both prove that they know the password
+//	                     (RFC 7677); what comes of it follows. forged: the server's proof is none;
+//	                     wrong: the client's must be of another password
 //	!from 192.0.2.99     the connection comes from this address; !from alone: its source was left to the kernel
 //	!close               the server closes the connection
 //	!cut                 the same, under TLS without saying so (no close_notify)

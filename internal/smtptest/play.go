@@ -84,6 +84,8 @@ func (p *player) one(st Step) error {
 		p.drip = st.d
 	case "!tls":
 		return p.secure(st.text)
+	case "!scram":
+		return p.scram(st.text)
 	default:
 		return p.leave(st.verb)
 	}

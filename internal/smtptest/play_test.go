@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"io"
 	"net"
 	"strings"
@@ -49,6 +50,12 @@ func TestPlay(t *testing.T) {
 		{"other bytes", ">+ \"a\\x00\"\n< 1\n", []talk{{"ab", 0}}, "other content from byte 1"},
 		{"from elsewhere", "!from 192.0.2.1\n> A\n", []talk{{"A\r\n", 0}}, "came from , not 192.0.2.1"},
 		{"bytes as they are", "<+ \"22\" \"0\"*2 \"\\r\\n\"\n", []talk{{"", 1}}, ""},
+		// The exchange of RFC 7677 §3.
+		{"SCRAM", "!scram user pencil\n< 235\n", scram("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=", 1, talk{"\r\n", 1}), ""},
+		{"SCRAM without a proof", "!scram user pencil\n< 235\n", scram("AAAA", 0), "knows the password: false"},
+		{"SCRAM with a wrong proof, as wanted", "!scram user pencil wrong\n< 535\n", scram("AAAA", 1), ""},
+		{"SCRAM as somebody else", "!scram you pencil\n< 235\n", scram("", 0), `began SCRAM with "n,,n=user,`},
+		{"PLAIN for SCRAM", "!scram user pencil\n< 235\n", []talk{{"AUTH PLAIN AAAA\r\n", 0}}, "and base64"},
 		{"nobody hears", "> A\n< 1\n", []talk{{"A\r\n", 0}}, "gone before it heard"},
 	} {
 		t.Run(c.why, func(t *testing.T) {
@@ -60,6 +67,15 @@ func TestPlay(t *testing.T) {
 			})
 		})
 	}
+}
+
+// scram is a client's side of the exchange of RFC 7677 §3, with a proof, after
+// which it hears some lines.
+func scram(proof string, hear int, more ...talk) []talk {
+	const nonce = "rOprNGfwEbeRWgbNEkqO"
+	line := base64.StdEncoding.EncodeToString([]byte("n,,n=user,r=" + nonce))
+	final := base64.StdEncoding.EncodeToString([]byte("c=biws,r=" + nonce + scramNonce + ",p=" + proof))
+	return append([]talk{{"AUTH SCRAM-SHA-256 " + line + "\r\n", 1}, {final + "\r\n", hear}}, more...)
 }
 
 // loose is one end of a net.Pipe whose writes wait for nobody.

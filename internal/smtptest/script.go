@@ -89,6 +89,8 @@ func parseStep(line string) (st Step, err error) {
 		st.d, err = time.ParseDuration(arg)
 	case "!tls":
 		_, err = parseTLS(arg)
+	case "!scram":
+		_, _, _, err = parseScram(arg)
 	default:
 		err = fmt.Errorf("no such step: %q", line)
 	}
