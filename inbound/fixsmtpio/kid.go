@@ -135,7 +135,7 @@ const mercy = 10 * time.Second
 // stop ends a kid that nobody needs any more: with SIGTERM, and where that is
 // not enough with SIGKILL. It has answered all it was asked, so that no message
 // is in its hands.
-func (k *kid) stop() {
+func (k *kid) stop(mercy time.Duration) {
 	k.hangUp()
 	k.deafen()
 	unix.Kill(k.pid, unix.SIGTERM)

@@ -90,7 +90,7 @@ func (s *Session) serve() int {
 		case s.d.secure && !s.gone:
 			if err := s.secure(); err != nil {
 				s.log("unable to start TLS: " + err.Error())
-				s.kid.stop()
+				s.kid.stop(mercy)
 				return ExitTrouble
 			}
 			continue
@@ -188,7 +188,7 @@ func (s *Session) secure() error {
 	}
 	s.Env.Apply(records)
 	s.Env.Set("FIXSMTPIOTLS", "1")
-	s.kid.stop()
+	s.kid.stop(mercy)
 	return s.begin(s.Env, inbound.Unavailable, true)
 }
 

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"bufio"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func example(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../examples/control/fixsmtpio")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestExitCodes(t *testing.T) {
+	for reason, c := range map[string]struct {
+		world
+		say  string
+		code int
+		log  string // part of it
+	}{
+		"the server's":         {world{script: []string{"EOF=exit 33"}}, "NOOP", 33, ""},
+		"the server's, high":   {world{script: []string{"RSET=exit 137"}}, "RSET", 137, ""},
+		"a killed server":      {world{script: []string{"RSET=signal 9"}}, "RSET", 1, "fixsmtpio: aack, child crashed\n"},
+		"before rules":         {world{script: []string{"EOF=signal 9"}, control: map[string]string{"fixsmtpio": ":rset::*:42:"}}, "RSET", 1, "fixsmtpio: aack, child crashed\n"},
+		"a rule's":             {world{script: []string{"EOF=exit 33"}, control: map[string]string{"fixsmtpio": ":rset::2*:42:250 bye"}}, "RSET", 42, ""},
+		"at the client's end":  {world{control: map[string]string{"fixsmtpio": ":clienteof::*:0:"}}, "NOOP", 0, ""},
+		"bad rules":            {world{control: map[string]string{"fixsmtpio": "# fine\n:x::*:\n"}}, "", 18, "fixsmtpio: unable to parse control/fixsmtpio: \":x::*:\": not six fields\n"},
+		"no name":              {world{control: map[string]string{"me": "absent"}}, "", 1, "fixsmtpio: unable to read controls: control/me: "},
+		"no home":              {world{env: []string{"QMAILHOME=/nonexistent"}}, "", 1, "fixsmtpio: unable to change directory: "},
+		"no program":           {world{prog: []string{"/nonexistent/prog"}}, "", 1, "fixsmtpio: unable to run /nonexistent/prog: no such file"},
+		"no such word in PATH": {world{prog: []string{"nonexistent-prog"}}, "", 1, "fixsmtpio: unable to run nonexistent-prog: no such file"},
+		"usage":                {world{prog: []string{""}}, "", 1, "fixsmtpio: usage: "},
+		"found by PATH":        {world{prog: []string{"sh", "-c", "exit 7"}}, "", 7, ""},
+		"out of step":          {world{script: []string{"NOOP=354 go"}}, "NOOP", 1, "fixsmtpio: the server waits for content"},
+	} {
+		r := begin(t, c.world)
+		if c.say != "" {
+			r.say(c.say)
+		}
+		if code, log := r.end(); code != c.code || !strings.Contains(log, c.log) || c.log == "" && strings.Contains(log, "fixsmtpio") {
+			t.Errorf("%s: exit %d, log %q", reason, code, log)
+		}
+	}
+}
+
+func TestNoFixsmtpio(t *testing.T) {
+	r := begin(t, world{env: []string{"NOFIXSMTPIO=", "UCSPITLS=!"}, script: []string{"HELP=cwd|214 ok"}, control: map[string]string{"fixsmtpio": "nonsense"}})
+	r.say("HELP|QUIT")
+	here, _ := os.Getwd()
+	r.hears("220 kid ESMTP", "250-"+here, "214 ok", "221 kid", "")
+	if code, log := r.over(); code != 0 || !strings.HasPrefix(log, "heard HELP\n") {
+		t.Errorf("exit %d, log %q", code, log)
+	}
+	r = begin(t, world{env: []string{"NOFIXSMTPIO=1"}, prog: []string{"/nonexistent/prog"}})
+	if code, log := r.over(); code != 1 || !strings.Contains(log, "unable to run") {
+		t.Errorf("exit %d, log %q", code, log)
+	}
+}
+
+// TestPort25 is a whole session by our rules, in one segment and byte by byte.
+func TestPort25(t *testing.T) {
+	const input = "EHLO x|MAIL FROM:<a@b>|RCPT TO:<c@d>|DATA|Subject: MAIL||QUIT|..|.|HELP|QUIT|"
+	for reason, size := range map[string]int{"at once": len(input) * 2, "in single bytes": 1, "by three": 3} {
+		r := begin(t, world{control: map[string]string{"fixsmtpio": example(t)}, env: []string{"UCSPITLS="},
+			script: []string{"RCPT=451 GL - temporary problem", "DATA=354 go", ".=250 ok 1 qp 2", "HELP=214 kid"}})
+		for b := range slices.Chunk([]byte(strings.ReplaceAll(input, "|", "\r\n")), size) {
+			if _, err := r.net.Write(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.hears("220 me.example ESMTP", "250-me.example", "250-STARTTLS", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME",
+			"250 ok", "451 greylisted, retry later (#4.7.1)", "354 go", "250 ok 1 qp 2",
+			"214-fixsmtpio home page: https://schmonz.com/qmail/acceptutils/", "214 kid", "221 me.example", "")
+		code, log := r.over()
+		if code != 0 || log != `heard EHLO x
+heard MAIL FROM:<a@b>
+heard RCPT TO:<c@d>
+heard DATA
+content "Subject: MAIL\r\n"
+content "\r\n"
+content "QUIT\r\n"
+content "..\r\n"
+heard HELP
+heard QUIT
+` {
+			t.Errorf("%s: exit %d, log %q", reason, code, log)
+		}
+	}
+}
+
+// TestSubmission is a session below qmail-authup, by our rules.
+func TestSubmission(t *testing.T) {
+	for reason, c := range map[string]struct {
+		script []string
+		say    string
+		hears  []string
+		code   int
+	}{
+		"a session": {nil, "EHLO x|AUTH LOGIN|NOOP", []string{"235 ok, go ahead (#2.0.0)", "250-me.example", "250-PIPELINING", "250 8BITMIME", "502 unimplemented (#5.5.1)", "250 ok", ""}, 0},
+		"no say":    {nil, "", []string{"235 ok, go ahead (#2.0.0)", ""}, 0},
+		"not now":   {[]string{"GREETING=421 nope"}, "", []string{"421 nope", ""}, 14},
+		"never":     {[]string{"GREETING=554 nope"}, "", []string{"554 nope", ""}, 15},
+		"QUIT":      {nil, "QUIT", []string{"235 ok, go ahead (#2.0.0)", "221 me.example", ""}, 0},
+		"crashed":   {[]string{"NOOP=signal 9"}, "NOOP", []string{"235 ok, go ahead (#2.0.0)", ""}, 1},
+	} {
+		r := begin(t, world{control: map[string]string{"fixsmtpio": example(t)}, env: []string{"AUTHUP_USER=joe"}, script: c.script})
+		r.hears(c.hears[0])
+		if c.say != "" {
+			r.say(c.say)
+		}
+		r.net.SetReadDeadline(time.Now().Add(time.Minute))
+		hears := c.hears[1:]
+		if c.code == 0 && reason != "QUIT" {
+			r.hears(hears[:len(hears)-1]...)
+			hears = hears[len(hears)-1:]
+			r.end()
+		}
+		r.hears(hears...)
+		if code, log := r.over(); code != c.code {
+			t.Errorf("%s: exit %d, log %q", reason, code, log)
+		}
+	}
+}
+
+// TestTimeout: the server's time is over while the client has begun a line. Its
+// words are taken away, and nobody has been busy meanwhile.
+func TestTimeout(t *testing.T) {
+	r := begin(t, world{control: map[string]string{"fixsmtpio": example(t)}, env: []string{"AUTHUP_USER=joe"}, script: []string{"TIMEOUT=451 timeout (#4.4.2)|exit 1"}})
+	r.hears("235 ok, go ahead (#2.0.0)")
+	r.net.WriteString("NOO")
+	r.hears("")
+	if code, log := r.over(); code != 16 || log != "" {
+		t.Errorf("exit %d, log %q", code, log)
+	}
+	if used := r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime(); used > 500*time.Millisecond {
+		t.Errorf("%v of processor time", used)
+	}
+}
+
+// TestClientGone: a client that takes no more, or is suddenly away, is one that
+// has closed.
+func TestClientGone(t *testing.T) {
+	rules := map[string]string{"fixsmtpio": ":clienteof::*:3:", "timeoutsmtpd": "1"}
+	r := begin(t, world{control: rules, script: []string{"NOOP=flood"}})
+	r.hears("220 kid ESMTP")
+	r.say("NOOP|")
+	if code, log := r.over(); code != 3 || log != "heard NOOP\nheard \n" {
+		t.Errorf("takes no more: exit %d, log %q", code, log)
+	}
+	r = begin(t, world{control: rules, script: []string{"NOOP=250 ok"}})
+	r.say("NOOP|NOOP|half")
+	r.net.Close()
+	if code, _ := r.over(); code != 3 {
+		t.Errorf("away: exit %d", code)
+	}
+}
+
+// TestMuchContent: more than any buffer holds, with a line that has no end.
+func TestMuchContent(t *testing.T) {
+	r := begin(t, world{prog: []string{"sh", "-c", `printf '220 kid\r\n'; read -r x; printf '354 go\r\n'; head -c 16777216 | cksum >&2; read -r x; echo "$x" >&2; printf '250 took\r\n'; read -r x; exit 9`}})
+	r.say("DATA")
+	r.hears("220 kid", "354 go")
+	for range 256 {
+		if _, err := r.net.WriteString(strings.Repeat("x", 64<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.say("|.")
+	r.hears("250 took")
+	if code, log := r.end(); code != 9 || log != "3990798175 16777216\n\r\n" {
+		t.Errorf("exit %d, log %q", code, log)
+	}
+}
+
+func TestDebug(t *testing.T) {
+	r := begin(t, world{env: []string{"FIXSMTPIODEBUG=1"}, control: map[string]string{"fixsmtpio": ":rset:NOOP :*::250 x"}, script: []string{"DATA=354 go"}})
+	r.hears("220 kid ESMTP")
+	r.say("RSET \x1b[1m")
+	r.hears("250 x")
+	r.say("DATA")
+	r.hears("354 go")
+	r.say("content|.")
+	r.hears("250 ok")
+	_, log := r.end()
+	for _, want := range []string{" 3: 220 kid ESMTP", " 4: 220 kid ESMTP", " 1: RSET ?[1m", " 2: NOOP RSET ?[1m", " 3: 250 ok", " 4: 250 x", " D: content"} {
+		found := false
+		for line := range strings.Lines(log) {
+			rest, ok := strings.CutPrefix(line, "fixsmtpio ")
+			_, rest, ok2 := strings.Cut(rest, " KID ")
+			found = found || ok && ok2 && strings.HasSuffix(rest, want+"\n")
+		}
+		if !found {
+			t.Errorf("no line %q in %q", want, log)
+		}
+	}
+}
+
+// TestSTARTTLS: a new server with a new environment, and nothing of what was
+// said in clear.
+func TestSTARTTLS(t *testing.T) {
+	h := newHelper(t)
+	r := begin(t, world{extra: h.files, control: map[string]string{"fixsmtpio": example(t)},
+		env:    append(h.env, "UCSPITLS=!", "SSL_CIPHER=stale", "SSL_TLS_SNI_SERVERNAME=stale"),
+		script: []string{"NOOP=env|fds|250 end"}})
+	h.given()
+	r.hears("220 me.example ESMTP")
+	r.say("EHLO x|MAIL FROM:<a>|NOOP")
+	r.hears("250-me.example", "250-STARTTLS", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME", "530 Must start TLS first (#5.7.0)")
+	has := r.reply()
+	for name, want := range map[string]bool{"UCSPITLS=!": true, "SSL_CIPHER=stale": true, "SSLCTLFD=3": false, "FIXSMTPIOTLS=1": false} {
+		if slices.Contains(has, name) != want {
+			t.Errorf("in clear %s: %v, in %q", name, !want, has)
+		}
+	}
+	if !slices.Contains(has, "descriptor 2") || slices.Contains(has, "descriptor 3") || slices.Contains(has, "descriptor 4") || slices.Contains(has, "descriptor 5") {
+		t.Errorf("the server's descriptors: %q", has)
+	}
+	r.say("STARTTLS|RSET|MAIL FROM:<evil>")
+	r.hears("220 Ready to start TLS (#5.7.0)")
+	if word := h.asked(); word != "Y" {
+		t.Fatalf("the helper hears %q", word)
+	}
+	h.ctl.WriteString("SSL_PROTOCOL=TLSv1.3\x00SSL_CIPHER=X\x00SSL_TLS_SNI_SERVERNAME\x00LD_PRELOAD=y\x00\x00") // and it stays open
+	r.r, r.net = bufio.NewReader(h.out), h.in
+	r.say("EHLO x|MAIL FROM:<a>|NOOP")
+	r.hears("250-me.example", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME", "250 ok")
+	has = r.reply()
+	for name, want := range map[string]bool{"FIXSMTPIOTLS=1": true, "SSL_PROTOCOL=TLSv1.3": true, "SSL_CIPHER=X": true, "SSL_CIPHER=stale": false,
+		"SSL_TLS_SNI_SERVERNAME=stale": false, "UCSPITLS=!": false, "LD_PRELOAD=y": false} {
+		if slices.Contains(has, name) != want {
+			t.Errorf("under TLS %s: %v, in %q", name, !want, has)
+		}
+	}
+	r.say("STARTTLS|QUIT")
+	r.hears("502 unimplemented (#5.5.1)", "221 me.example", "")
+	code, log := r.over()
+	if code != 0 || strings.Contains(log, "RSET") || strings.Contains(log, "evil") || strings.Contains(log, "fixsmtpio:") {
+		t.Errorf("exit %d, log %q", code, log)
+	}
+}
+
+func TestSTARTTLSFails(t *testing.T) {
+	for reason, answer := range map[string]string{"no session": "", "cut short": "SSL_PROTOCOL=x", "nonsense": "\x00SSL_A=x\x00\x00"} {
+		h := newHelper(t)
+		r := begin(t, world{extra: h.files, env: append(h.env, "UCSPITLS=")})
+		h.given()
+		r.hears("220 kid ESMTP")
+		r.say("STARTTLS")
+		r.hears("220 Ready to start TLS (#5.7.0)")
+		h.asked()
+		h.ctl.WriteString(answer)
+		h.ctl.Close()
+		r.hears("")
+		if code, log := r.over(); code != 1 || !strings.Contains(log, "fixsmtpio: unable to start TLS: ") {
+			t.Errorf("%s: exit %d, log %q", reason, code, log)
+		}
+	}
+	for reason, env := range map[string][]string{"closed": {"SSLCTLFD=30", "SSLREADFD=31", "SSLWRITEFD=32"}, "no numbers": {"SSLCTLFD=x", "SSLREADFD=31", "SSLWRITEFD=32"}, "none": nil} {
+		r := begin(t, world{env: append(env, "UCSPITLS=!")})
+		r.hears("220 kid ESMTP")
+		r.say("STARTTLS")
+		if reason == "closed" {
+			r.hears("220 Ready to start TLS (#5.7.0)", "")
+		} else {
+			r.hears("454 TLS temporarily not available (#4.7.0)")
+			r.say("MAIL FROM:<a>")
+			r.hears("530 Must start TLS first (#5.7.0)")
+		}
+		if code, log := r.end(); code != 1 || (reason == "closed") != strings.Contains(log, "unable to start TLS") {
+			t.Errorf("descriptors %s: exit %d, log %q", reason, code, log)
+		}
+	}
+}

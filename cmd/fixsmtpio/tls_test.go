@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"postrider/internal/smtptest"
+)
+
+// keys is the environment of a server that has mx.example's certificate.
+func keys(t *testing.T) []string {
+	t.Helper()
+	c := smtptest.Certificate("mx.example")
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var env []string
+	for name, block := range map[string]*pem.Block{"CERTFILE": {Type: "CERTIFICATE", Bytes: c.Certificate[0]}, "KEYFILE": {Type: "PRIVATE KEY", Bytes: der}} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		env = append(env, name+"="+file)
+	}
+	return env
+}
+
+// TestUnderTLS is a session through ucspi-tlsd, with TLS, and what becomes of
+// bytes that a stranger has put behind STARTTLS.
+func TestUnderTLS(t *testing.T) {
+	for reason, injected := range map[string]string{"honest": "", "injected": "RSET\r\nMAIL FROM:<evil>\r\n"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		f, err := server.(*net.TCPConn).File()
+		server.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.SetDeadline(time.Now().Add(patience))
+		w := world{control: map[string]string{"fixsmtpio": example(t)}}
+		cmd := exec.Command(filepath.Join(bin, "ucspi-tlsd"), filepath.Join(bin, "fixsmtpio"), self, "kid", "DATA=354 go", ".=250 took", "NOOP=env|250 end")
+		cmd.Env = append(keys(t), "PATH=/bin:/usr/bin", "QMAILHOME="+w.home(t), "UCSPITLS=!")
+		var log bytes.Buffer
+		cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = f, f, &log, patience
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		r := &session{t: t, r: bufio.NewReader(client)}
+		client.Write([]byte("EHLO x\r\nSTARTTLS\r\n" + injected))
+		r.hears("220 me.example ESMTP", "250-me.example", "250-STARTTLS", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME", "220 Ready to start TLS (#5.7.0)")
+		ca, err := x509.ParseCertificate(smtptest.Authority())
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots := x509.NewCertPool()
+		roots.AddCert(ca)
+		secured := tls.Client(client, &tls.Config{ServerName: "mx.example", RootCAs: roots})
+		r.r = bufio.NewReader(secured)
+		if err := secured.Handshake(); err != nil {
+			t.Fatalf("%s: %v; %s", reason, err, log.String())
+		}
+		secured.Write([]byte("EHLO x\r\nNOOP\r\nMAIL FROM:<a>\r\nDATA\r\n"))
+		r.hears("250-me.example", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME")
+		if has := r.reply(); !slices.Contains(has, "SSL_PROTOCOL=TLSv1.3") || !slices.Contains(has, "FIXSMTPIOTLS=1") {
+			t.Errorf("%s: the server has %q", reason, has)
+		}
+		r.hears("250 ok", "354 go")
+		secured.Write([]byte("x\r\n.\r\nQUIT\r\n"))
+		r.hears("250 took", "221 me.example")
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 0 || strings.Contains(log.String(), "evil") || strings.Contains(log.String(), "RSET") {
+			t.Errorf("%s: exit %d, log %q", reason, code, log.String())
+		}
+		client.Close()
+	}
+}
