@@ -49,3 +49,14 @@ type Info struct {
 	SNI      string // the name that was sent, or ""
 	Peer     []byte // the server's own certificate, DER
 }
+
+// Session is the chance of one handshake to resume an earlier one's session.
+type Session struct {
+	// Key holds all that the meaning of the session depends on, the policy among it.
+	Key string
+	// Afresh says that a resumption has failed: nothing is to be resumed now.
+	Afresh bool
+	// Offered is set by a handshake that asked the server to resume, successfully
+	// or not.
+	Offered bool
+}

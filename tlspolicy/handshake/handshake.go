@@ -25,7 +25,8 @@ func fail(what tlspolicy.What, err error) error { return &tlspolicy.Error{What: 
 //
 // Our own files (anchors, certificate, key) are read before a byte is sent, so
 // that our fault is never told the server as its own. Nothing is resumed and
-// no session is kept. Renegotiation is refused, and so is TLS before 1.2.
+// no session is kept: see Sessions for that. Renegotiation is refused, and so is
+// TLS before 1.2.
 func Secure(ctx context.Context, how tlspolicy.Policy, conn net.Conn) (net.Conn, tlspolicy.Info, error) {
 	p := policy(how)
 	config, err := p.config()
@@ -33,19 +34,29 @@ func Secure(ctx context.Context, how tlspolicy.Policy, conn net.Conn) (net.Conn,
 		conn.Close()
 		return nil, tlspolicy.Info{}, fail(tlspolicy.Local, err)
 	}
+	secured, err := shake(ctx, config, conn)
+	if err != nil {
+		return nil, tlspolicy.Info{}, err
+	}
+	return secured, p.info(secured.ConnectionState()), nil
+}
+
+// shake shakes hands, or closes conn.
+func shake(ctx context.Context, config *tls.Config, conn net.Conn) (*tls.Conn, error) {
 	// A deadline of the conversation before has no business here; ctx has. That
 	// a connection knows no deadlines does no harm.
 	_ = conn.SetDeadline(time.Time{})
 	secured := tls.Client(conn, config)
-	if err := secured.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		var e *tlspolicy.Error
-		if errors.As(err, &e) {
-			return nil, tlspolicy.Info{}, e
-		}
-		return nil, tlspolicy.Info{}, fail(tlspolicy.Handshake, err)
+	err := secured.HandshakeContext(ctx)
+	if err == nil {
+		return secured, nil
 	}
-	return secured, p.info(secured.ConnectionState()), nil
+	conn.Close()
+	var e *tlspolicy.Error
+	if errors.As(err, &e) {
+		return nil, e
+	}
+	return nil, fail(tlspolicy.Handshake, err)
 }
 
 // config is a policy in crypto/tls's terms. Verification is always our own:
