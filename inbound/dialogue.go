@@ -117,11 +117,17 @@ func (d *Dialogue) Run() error {
 	}
 	d.Conn.Say(first)
 	err := d.Conn.Flush()
-	for over := false; err == nil; {
-		if over, err = d.next(); over {
-			return d.Conn.Flush()
+	for err == nil {
+		var quit, gathers bool
+		if quit, gathers, err = d.next(); err != nil {
+			err = d.say(err)
 		}
-		err = d.say(err)
+		if err == nil && !gathers {
+			err = d.Conn.Flush()
+		}
+		if quit {
+			break
+		}
 	}
 	return err
 }
@@ -139,45 +145,34 @@ func (d *Dialogue) say(err error) error {
 	return err
 }
 
-// next hears a command and answers it; over is true after QUIT.
-func (d *Dialogue) next() (over bool, err error) {
+// next hears a command and answers it. The reply to one that gathers waits for
+// others.
+func (d *Dialogue) next() (quit, gathers bool, err error) {
 	if ahead, err := d.Conn.Next(); err != nil {
-		return false, err
+		return false, false, err
 	} else if ahead[0] == 0x16 { // a TLS handshake (RFC 8446 §5.1), of which no line end need ever come
-		return false, notMail
+		return false, false, notMail
 	}
 	cmd, err := d.Conn.Command()
 	if errors.Is(err, ErrLineTooLong) {
-		return false, lineTooLong
+		return false, false, lineTooLong
 	}
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	v, known := cmd.find()
 	switch {
 	case foreign(cmd.Verb):
-		return false, notMail
+		return false, false, notMail
 	case d.Level == Required && !d.s.TLS && !v.inClear:
-		return false, d.flushed(tlsFirst)
+		return false, false, tlsFirst
 	case !known:
-		return false, d.flushed(noCommand)
+		return false, false, noCommand
 	case v.do == nil:
 		d.Conn.Say("221 ", d.Name)
-		return true, nil
+		return true, false, nil
 	}
-	err = v.do(d, cmd.Arg)
-	if !v.gathers {
-		err = d.flushed(err)
-	}
-	return false, err
-}
-
-// flushed says err, if it is a reply, and sends everything.
-func (d *Dialogue) flushed(err error) error {
-	if err = d.say(err); err != nil {
-		return err
-	}
-	return d.Conn.Flush()
+	return false, v.gathers, v.do(d, cmd.Arg)
 }
 
 // verb is an entry of the command table.

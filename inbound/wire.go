@@ -15,7 +15,8 @@ import (
 // Descriptors is the client on a pair of descriptors, 0 and 1 as a UCSPI server
 // gives them. They stay in blocking mode: that is a property of the socket, not
 // of the descriptor, so that a program started on them later would have it too,
-// and stock's programs do not know EAGAIN. Hence poll(2), and no goroutines.
+// and stock's programs do not know EAGAIN. Hence poll(2), and no goroutines. In
+// and Out are two numbers, for TLS may put a pipe on each.
 type Descriptors struct {
 	In, Out  int
 	Patience time.Duration // of each Read and Write; 0 is none: it waits for ever
