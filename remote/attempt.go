@@ -19,12 +19,20 @@ type manner struct {
 	policy     tlspolicy.Policy
 	heloOnly   bool // it dropped us for EHLO
 	noChunking bool // it offers BDAT and doesn't understand it
+	// session is the chance to resume an earlier TLS session; nil where none is
+	// kept. It weakens to a full handshake.
+	session *tlspolicy.Session
 }
 
 // weaker gives the manner in which the same address may still take the message
 // after t, and whether there is one.
 func (m manner) weaker(t *smtp.Transaction) (manner, bool) {
 	switch {
+	case brokeTLS(t) && m.session != nil && m.session.Offered:
+		// Without the offer nothing is known of the server's TLS; least of all
+		// that there is none.
+		m.session = &tlspolicy.Session{Key: m.session.Key, Afresh: true}
+		return m, true
 	case brokeTLS(t) && m.policy.MayPlain():
 		// Opportunistic TLS never strands a message (RFC 7435 §3).
 		m.policy = tlspolicy.Policy{Mode: tlspolicy.None}
@@ -56,6 +64,9 @@ func brokeTLS(t *smtp.Transaction) bool {
 // a weaker manner may help, and closes them.
 func (t *trial) converse(ctx context.Context, c Candidate, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
 	m := manner{policy: c.Policy}
+	if t.Sessions {
+		m.session = &tlspolicy.Session{Key: t.key(m.policy, peer)}
+	}
 	for {
 		tx := t.attempt(ctx, m, conn, peer)
 		again, ok := m.weaker(&tx)
@@ -109,7 +120,7 @@ func (t *trial) attempt(ctx context.Context, m manner, conn net.Conn, peer netip
 // handover is what a conversation with peer needs, but for the connection and
 // the envelope, which is sealed as late as can be.
 func (t *trial) handover(m manner, peer netip.AddrPort) Handover {
-	h := Handover{Policy: m.policy, Message: t.job.Message, QMTP: t.hop.route.QMTP, Creds: t.creds(peer),
+	h := Handover{Policy: m.policy, Session: m.session, Message: t.job.Message, QMTP: t.hop.route.QMTP, Creds: t.creds(peer),
 		Params: smtpc.Params{Helo: t.helo(), Timeout: t.Control.TimeoutRemote, HeloOnly: m.heloOnly, NoChunking: m.noChunking}}
 	if t.Conns != nil && !h.QMTP {
 		key := t.key(m.policy, peer)
@@ -171,13 +182,22 @@ type InProcess struct {
 	// Secure is the handshake: that of tlspolicy/handshake, which qmail-remote
 	// is spared from linking.
 	Secure func(context.Context, tlspolicy.Policy, net.Conn) (net.Conn, tlspolicy.Info, error)
+	// Resume is Secure where a session may be resumed; nil where none is kept.
+	Resume func(context.Context, *tlspolicy.Session, tlspolicy.Policy, net.Conn) (net.Conn, tlspolicy.Info, error)
+}
+
+func (p InProcess) secure(ctx context.Context, h Handover) (net.Conn, tlspolicy.Info, error) {
+	if p.Resume != nil && h.Session != nil {
+		return p.Resume(ctx, h.Session, h.Policy, h.Conn)
+	}
+	return p.Secure(ctx, h.Policy, h.Conn)
 }
 
 // Converse implements Converser.
 func (p InProcess) Converse(ctx context.Context, h Handover) smtp.Transaction {
 	patience, stop := context.WithTimeout(ctx, h.Params.Timeout)
 	defer stop()
-	secured, info, err := p.Secure(patience, h.Policy, h.Conn)
+	secured, info, err := p.secure(patience, h)
 	if err != nil {
 		h.Conn.Close()
 		fault := smtp.TLSFailed

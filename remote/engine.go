@@ -72,6 +72,8 @@ type Engine struct {
 	Interfaces func() []netip.Addr
 	// Conns keeps conversations for other deliveries; nil where there are none.
 	Conns Conns
+	// Sessions says that UnderTLS keeps TLS sessions, under keys like those of Conns.
+	Sessions bool
 
 	timeouts *tcpto.Kept // that of Hold
 }

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -51,6 +52,7 @@ func stale(t *smtp.Transaction) bool {
 
 // key is all that could change what a conversation with peer means.
 func (t *trial) key(p tlspolicy.Policy, peer netip.AddrPort) string {
+	p.TLSA = sorted(p.TLSA)
 	policy, err := p.MarshalText()
 	if err != nil {
 		panic("remote: a policy without text: " + err.Error())
@@ -61,6 +63,13 @@ func (t *trial) key(p tlspolicy.Policy, peer netip.AddrPort) string {
 	}
 	r := t.hop.route
 	return peer.String() + "\n" + source.String() + "\n" + t.helo() + "\n" + r.User + "\x00" + r.Password + "\n" + string(policy)
+}
+
+// sorted is TLSA records in one order: name servers give them in any.
+func sorted(records []tlspolicy.TLSA) []tlspolicy.TLSA {
+	return slices.SortedFunc(slices.Values(records), func(a, b tlspolicy.TLSA) int {
+		return cmp.Or(cmp.Compare(a.Usage, b.Usage), cmp.Compare(a.Selector, b.Selector), cmp.Compare(a.Matching, b.Matching), bytes.Compare(a.Data, b.Data))
+	})
 }
 
 // Key is the same for plans whose messages may share a transaction: the same

@@ -19,6 +19,8 @@ type Handover struct {
 	Envelope smtp.Envelope
 	Message  *smtp.Message
 	QMTP     bool // speak QMTP instead of SMTP
+	// Session is the chance to resume a TLS session; nil: none is kept.
+	Session *tlspolicy.Session
 	// Keep, if set, takes the conversation over when it ended in step, for
 	// another message to the same place.
 	Keep func(*smtpc.Conn)

@@ -37,6 +37,8 @@ type files struct {
 	watch *observe.Observer
 	set   *watch.Set // control/ and resolv.conf
 
+	sessions *handshake.Sessions
+
 	last atomic.Pointer[snapshot] // nil before the first, and after forget
 
 	mu   sync.Mutex      // guards what follows, and is held to make a snapshot
@@ -49,7 +51,7 @@ func newFiles(dir string, slots int, conns remote.Conns, observer *observe.Obser
 	for _, name := range control.Names() {
 		paths = append(paths, dir+"/control/"+name)
 	}
-	return &files{dir: dir, slots: slots, conns: conns, watch: observer, set: watch.New(paths...)}
+	return &files{dir: dir, slots: slots, conns: conns, watch: observer, set: watch.New(paths...), sessions: handshake.NewSessions()}
 }
 
 // current gives the snapshot for a delivery that begins now.
@@ -68,7 +70,8 @@ func (f *files) current() (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := remote.New(f.dir, c, f.resolver(), remote.InProcess{Secure: handshake.Secure})
+	e := remote.New(f.dir, c, f.resolver(), remote.InProcess{Secure: handshake.Secure, Resume: f.sessions.Secure})
+	e.Sessions = true
 	e.Hold(f.dir)
 	e.Conns = f.conns
 	dial := e.Dial

@@ -11,7 +11,8 @@ import (
 // view is what there is to be seen.
 func (e *Engine) view() observe.View {
 	gate := e.gate.State()
-	return observe.View{Limit: gate.Slots, Groups: e.groups.count(), Gate: gate, Idle: e.pool.peers(), DNS: e.files.cache()}
+	tls := e.files.sessions.Stats()
+	return observe.View{TLS: observe.TLS{Full: tls.Full, Resumed: tls.Resumed, Sessions: tls.Keys}, Limit: gate.Slots, Groups: e.groups.count(), Gate: gate, Idle: e.pool.peers(), DNS: e.files.cache()}
 }
 
 func (gs *groups) count() int {

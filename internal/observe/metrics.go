@@ -105,6 +105,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		{"dns_cache_misses_total", "Look-ups that asked.", prometheus.CounterValue, float64(s.Caches.DNS.Misses)},
 		{"dns_cache_shared_total", "Look-ups that waited for another's question.", prometheus.CounterValue, float64(s.Caches.DNS.Shared)},
 		{"dns_cache_evicted_total", "Entries dropped for want of room.", prometheus.CounterValue, float64(s.Caches.DNS.Evicted)},
+		{"tls_handshakes_full_total", "TLS handshakes that succeeded in full.", prometheus.CounterValue, float64(s.Caches.TLS.Full)},
+		{"tls_handshakes_resumed_total", "TLS handshakes that resumed a session.", prometheus.CounterValue, float64(s.Caches.TLS.Resumed)},
+		{"tls_sessions", "Places with TLS sessions that may be resumed.", prometheus.GaugeValue, float64(s.Caches.TLS.Sessions)},
 		{"log_dropped_total", "Lines of the log that nobody took in time.", prometheus.CounterValue, float64(c.o.counts.dropped.Load())},
 	} {
 		to <- prometheus.MustNewConstMetric(prometheus.NewDesc("qmail_remote_"+m.name, m.help, nil, nil), m.kind, m.value)

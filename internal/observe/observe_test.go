@@ -30,7 +30,7 @@ func sample() *Observer {
 		return View{Limit: 255, Groups: 2, Gate: fair.State{Slots: 255, Suspects: 1, Destinations: []fair.Destination{
 			{Key: "a.example x", Window: 5}, {Key: "b\x1b[2J.example y", Window: 1, BrokenSince: since, BrokenUntil: since.Add(time.Minute)},
 			{Key: "c.example z", Window: 20, Running: 3, Waiting: 4},
-		}}, Idle: map[netip.AddrPort]int{netip.MustParseAddrPort("192.0.2.1:25"): 3}, DNS: resolver.CacheStats{Entries: 7, Hits: 8}}
+		}}, Idle: map[netip.AddrPort]int{netip.MustParseAddrPort("192.0.2.1:25"): 3}, DNS: resolver.CacheStats{Entries: 7, Hits: 8}, TLS: TLS{Full: 11, Resumed: 12, Sessions: 6}}
 	})
 	for _, e := range []struct {
 		letter byte
@@ -90,7 +90,9 @@ func TestMetrics(t *testing.T) {
 		"qmail_remote_connections_made_total 1", "qmail_remote_connections_failed_total 1", "qmail_remote_connections_reused_total 1",
 		"qmail_remote_connections_idle 3", "qmail_remote_slots 255", "qmail_remote_slots_busy 1", "qmail_remote_groups_open 2",
 		"qmail_remote_destinations 3", "qmail_remote_destinations_broken 1", "qmail_remote_destinations_waiting 4",
-		"qmail_remote_dns_cache_hits_total 8", "qmail_remote_log_dropped_total 0", "go_goroutines ",
+		"qmail_remote_dns_cache_hits_total 8",
+		"qmail_remote_tls_handshakes_full_total 11", "qmail_remote_tls_handshakes_resumed_total 12", "qmail_remote_tls_sessions 6",
+		"qmail_remote_log_dropped_total 0", "go_goroutines ",
 	} {
 		if code != 200 || !strings.Contains(text, "\n"+want) {
 			t.Errorf("%d, no %s", code, want)

@@ -21,6 +21,14 @@ type View struct {
 	Gate fair.State
 	Idle map[netip.AddrPort]int // idle conversations
 	DNS  resolver.CacheStats
+	TLS  TLS
+}
+
+// TLS is handshakes that succeeded, in full and by resuming a session, and keys
+// that have a session.
+type TLS struct {
+	Full, Resumed uint64
+	Sessions      int
 }
 
 // Observer counts. Make it with New; it is for concurrent use.

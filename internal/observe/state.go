@@ -22,7 +22,8 @@ func (o *Observer) State() state.State {
 		Destinations: destinations(&v.Gate),
 		Connections:  connections(v.Idle),
 		Caches: state.Caches{DNS: state.DNS{Entries: v.DNS.Entries, Bytes: v.DNS.Bytes,
-			Hits: v.DNS.Hits, Misses: v.DNS.Misses, Shared: v.DNS.Shared, Evicted: v.DNS.Evicted}},
+			Hits: v.DNS.Hits, Misses: v.DNS.Misses, Shared: v.DNS.Shared, Evicted: v.DNS.Evicted},
+			TLS: state.TLS{Sessions: v.TLS.Sessions, Full: v.TLS.Full, Resumed: v.TLS.Resumed}},
 	}
 	s.Slots.Busy = len(s.Slots.Open)
 	s.Connections.Made, s.Connections.Failed, s.Connections.Reused = o.counts.made.Load(), o.counts.failed.Load(), o.counts.reused.Load()

@@ -85,6 +85,14 @@ type Peer struct {
 // Caches are what the engine remembers for many deliveries.
 type Caches struct {
 	DNS DNS `json:"dns"`
+	TLS TLS `json:"tls"`
+}
+
+// TLS is the sessions that may be resumed, and the handshakes that succeeded.
+type TLS struct {
+	Sessions int    `json:"sessions"` // places of which there are some
+	Full     uint64 `json:"full"`     // handshakes without one
+	Resumed  uint64 `json:"resumed"`
 }
 
 // DNS is the cache of look-ups; its counts begin anew when resolv.conf changes.
