@@ -13,8 +13,10 @@ import (
 var may = map[string]string{
 	"internal/smtp":       "",
 	"internal/home":       "",
+	"internal/solo":       "",
 	"internal/control":    "",
 	"internal/constmap":   "",
+	"internal/mess822":    "",
 	"internal/fdconn":     "",
 	"internal/entry":      "",
 	"internal/report":     "internal/smtp",
@@ -35,7 +37,7 @@ var may = map[string]string{
 	// The inbound half; it never imports remote or smtpc.
 	"inbound":           "internal/smtp internal/fdconn",
 	"inbound/smtpd":     "inbound internal/smtp internal/control internal/constmap",
-	"inbound/ofmipd":    "inbound internal/smtp internal/control internal/constmap",
+	"inbound/ofmipd":    "inbound internal/smtp internal/control internal/constmap internal/mess822",
 	"inbound/authup":    "inbound internal/control internal/fdconn",
 	"inbound/fixsmtpio": "inbound internal/control internal/fdconn",
 	"inbound/proxy":     "inbound internal/fdconn",
