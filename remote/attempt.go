@@ -75,7 +75,7 @@ func (t *trial) converse(ctx context.Context, c Candidate, conn net.Conn, peer n
 		}
 		m = again
 		var err error
-		if conn, err = t.connect(ctx, t.from, peer); err != nil {
+		if conn, err = t.alone(ctx, t.from, peer); err != nil {
 			return tx
 		}
 	}

@@ -124,29 +124,59 @@ func (e *Engine) exchangers(ctx context.Context, h hop) ([]*exchanger, report.Ca
 		e.lookUp(ctx, h, x)
 		return []*exchanger{x}, x.alone()
 	}
-	// The host's own addresses are asked along with its MX records, so that a
-	// host without any costs no second round trip.
-	own, stop := context.WithCancel(ctx)
-	defer stop()
 	self := &exchanger{host: h.name, mayDANE: true}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		e.lookUp(own, h, self)
-	}()
-	mx, err := e.Resolver.MX(ctx, h.name)
+	mx, err := e.mx(ctx, h, self)
 	if resolver.KindOf(err) == resolver.NoData {
-		<-done
 		return []*exchanger{self}, self.alone() // implicit MX, RFC 5321 §5.1
 	}
-	stop()
-	<-done
 	if err != nil {
 		return nil, causeOf(err)
 	}
 	xs := exchangersOf(mx)
 	if len(xs) == 0 {
 		return nil, report.NullMX // RFC 7505 §3
+	}
+	e.lookUpAll(ctx, h, xs)
+	return xs, report.Accepted
+}
+
+// mx asks for MX records. The host's own addresses are asked along with them, so
+// that a host without any costs no second round trip: after NoData self is
+// looked up.
+func (e *Engine) mx(ctx context.Context, h hop, self *exchanger) (resolver.MXAnswer, error) {
+	if e.foresee(ctx, []resolver.Question{resolver.OfMX(h.name)}, e.questions(h, self)) {
+		mx, err := e.Resolver.MX(ctx, h.name)
+		if resolver.KindOf(err) == resolver.NoData {
+			e.lookUp(ctx, h, self)
+		}
+		return mx, err
+	}
+	own, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.lookUp(own, h, self)
+	}()
+	mx, err := e.Resolver.MX(ctx, h.name)
+	if resolver.KindOf(err) != resolver.NoData {
+		stop()
+	}
+	<-done
+	return mx, err
+}
+
+// lookUpAll looks all of xs up at once.
+func (e *Engine) lookUpAll(ctx context.Context, h hop, xs []*exchanger) {
+	var all []resolver.Question
+	for _, x := range xs {
+		all = append(all, e.questions(h, x)...)
+	}
+	if e.foresee(ctx, all, nil) {
+		for _, x := range xs {
+			e.lookUp(ctx, h, x)
+		}
+		return
 	}
 	var g errgroup.Group
 	g.SetLimit(dnsLimit / 3)
@@ -155,7 +185,6 @@ func (e *Engine) exchangers(ctx context.Context, h hop) ([]*exchanger, report.Ca
 	}
 	e.lookUp(ctx, h, xs[0])
 	g.Wait()
-	return xs, report.Accepted
 }
 
 // exchangersOf makes exchangers of MX records: the root is no host (RFC 7505),

@@ -20,13 +20,15 @@ type dialed struct {
 	err  error
 }
 
+type dialer = func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
+
 // race connects to addrs in order, the next beginning when one has failed or
 // has been silent for a while (RFC 8305 §5). It gives the first connection and
 // the addresses that are left to try; those that lost the race are among them,
 // their connections closed unused. conn is nil when all have failed.
 func (t *trial) race(ctx context.Context, addrs []netip.AddrPort) (conn net.Conn, peer netip.AddrPort, rest []netip.AddrPort) {
 	if len(addrs) == 1 {
-		conn, err := t.connect(ctx, t.from, addrs[0])
+		conn, err := t.alone(ctx, t.from, addrs[0])
 		t.mark(ctx, addrs[0], err)
 		if err != nil {
 			return nil, peer, nil
@@ -91,11 +93,23 @@ func (t *trial) race(ctx context.Context, addrs []netip.AddrPort) (conn net.Conn
 	return conn, peer, rest
 }
 
+// alone is connect for where nothing else goes on beside it.
+func (e *Engine) alone(ctx context.Context, from routes.Source, to netip.AddrPort) (net.Conn, error) {
+	if e.DialAlone == nil {
+		return e.connect(ctx, from, to)
+	}
+	return e.within(ctx, e.DialAlone, from, to)
+}
+
 // connect is for one address, within timeoutconnect.
 func (e *Engine) connect(ctx context.Context, from routes.Source, to netip.AddrPort) (net.Conn, error) {
+	return e.within(ctx, e.Dial, from, to)
+}
+
+func (e *Engine) within(ctx context.Context, dial dialer, from routes.Source, to netip.AddrPort) (net.Conn, error) {
 	ctx, stop := context.WithTimeout(ctx, e.Control.TimeoutConnect)
 	defer stop()
-	return e.Dial(ctx, source(from, to), to)
+	return dial(ctx, source(from, to), to)
 }
 
 // source is the address that control/domainips has for a connection.

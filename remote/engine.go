@@ -42,6 +42,19 @@ type Resolver interface {
 	CNAMESecure(ctx context.Context, name string) (bool, error)
 }
 
+// foresight is a Resolver that can be told what will be asked of it: resolver.Alone.
+type foresight interface {
+	// Ahead asks all of it at once, and reports whether the answers to now are
+	// there, so that the look-ups that ask for them will not wait.
+	Ahead(ctx context.Context, now, later []resolver.Question) bool
+}
+
+// foresee is Ahead, where the Resolver has it.
+func (e *Engine) foresee(ctx context.Context, now, later []resolver.Question) bool {
+	f, ok := e.Resolver.(foresight)
+	return ok && f.Ahead(ctx, now, later)
+}
+
 // Routes is smtproutes; routes.SMTP is one.
 type Routes interface {
 	Lookup(host string) (routes.Route, bool, error)
@@ -68,6 +81,9 @@ type Engine struct {
 	UnderTLS    Converser
 	// Dial connects; a zero from lets the kernel choose the source address.
 	Dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
+	// DialAlone, when there is one, is Dial for where nothing else goes on beside
+	// it: one address, and a conversation in this process or none.
+	DialAlone func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
 	// Interfaces lists the addresses of this machine's interfaces.
 	Interfaces func() []netip.Addr
 	// Conns keeps conversations for other deliveries; nil where there are none.

@@ -19,6 +19,8 @@ type exchanger struct {
 	// mayDANE: the way from the domain to this host is authenticated, so that
 	// TLSA records bind (RFC 7672 §2.2.1).
 	mayDANE bool
+	// wantTLSA: TLSA records are asked for; weighed: that has been decided.
+	weighed, wantTLSA bool
 
 	addrs []netip.Addr
 	err   error // why there are no addresses
@@ -47,6 +49,18 @@ type tlsaResult struct {
 	err error
 }
 
+// questions are those that lookUp asks about x at once.
+func (e *Engine) questions(h hop, x *exchanger) []resolver.Question {
+	if !x.weighed {
+		x.weighed, x.wantTLSA = true, x.mayDANE && e.TLS.WantsTLSA(destination(h, x))
+	}
+	qs := []resolver.Question{resolver.OfAddrs(x.host, true), resolver.OfAddrs(x.host, false)}
+	if x.wantTLSA {
+		qs = append(qs, resolver.OfTLSA(e.port(h, x), x.host))
+	}
+	return qs
+}
+
 // lookUp asks for x's addresses of both families and, when they could matter,
 // its TLSA records, all at once, and fills x in.
 func (e *Engine) lookUp(ctx context.Context, h hop, x *exchanger) {
@@ -54,23 +68,26 @@ func (e *Engine) lookUp(ctx context.Context, h hop, x *exchanger) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer stop()
+	ask := asking.Go
+	if e.foresee(ctx, e.questions(h, x), nil) {
+		ask = func(f func()) { f() }
+	}
 	addrs := make(chan addrResult, 2)
 	for _, v6 := range [...]bool{true, false} {
-		asking.Go(func() {
+		ask(func() {
 			a, err := e.Resolver.Addrs(ctx, x.host, v6)
 			addrs <- addrResult{a, err}
 		})
 	}
-	want := x.mayDANE && e.TLS.WantsTLSA(destination(h, x))
 	tlsa := make(chan tlsaResult, 1)
-	if want {
-		asking.Go(func() {
+	if x.wantTLSA {
+		ask(func() {
 			a, err := e.Resolver.TLSA(ctx, e.port(h, x), x.host)
 			tlsa <- tlsaResult{a, err}
 		})
 	}
 	a := collect(x, addrs)
-	if want && len(x.addrs) > 0 {
+	if x.wantTLSA && len(x.addrs) > 0 {
 		e.bindTLSA(ctx, h, x, a, tlsa)
 	}
 }

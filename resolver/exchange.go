@@ -17,6 +17,11 @@ const patience = 60 * time.Second
 // exchange asks the servers in turn, round after round, until one gives an
 // answer that stands: NOERROR or NXDOMAIN. It returns why the last one did not.
 func (r *Resolver) exchange(ctx context.Context, q *question) (*reply, error) {
+	if r.ahead != nil {
+		if m := r.ahead.take(q.name, q.typ); m != nil {
+			return m, nil
+		}
+	}
 	var last error
 	turn := 0
 	if r.c.Rotate && len(r.servers) > r.c.Front {
@@ -57,6 +62,11 @@ func (r *Resolver) try(ctx context.Context, s *server, q *question) (*reply, err
 	if err != nil {
 		return nil, err
 	}
+	return s.judge(m)
+}
+
+// judge gives m if it is an answer that stands, coming from s.
+func (s *server) judge(m *reply) (*reply, error) {
 	switch {
 	case m.rcode != rcodeOK && m.rcode != rcodeNXDomain:
 		return nil, rcodeError(m.rcode)

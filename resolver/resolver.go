@@ -22,6 +22,7 @@ type Resolver struct {
 	c       Config
 	servers []server
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	ahead   *ahead // of an Alone
 }
 
 // server is a Server with its address as dial wants it.

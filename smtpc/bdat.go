@@ -36,7 +36,7 @@ func (t *talk) unchunked(r smtp.Reply) *smtp.Ending {
 // is known when it is encoded, and in front of it is room for its command.
 func (t *talk) chunks() smtp.Stage {
 	count := max(1, int((t.msg.Size+blockSize-1)/blockSize)) // an empty message is one empty chunk
-	t.listen(flight{replies: count, halts: func(r smtp.Reply) bool { return !r.Positive() }})
+	t.listen(flight{replies: count, size: -1, halts: func(r smtp.Reply) bool { return !r.Positive() }})
 	encoder := smtp.Encoder{NoDots: true}
 	r, src := t.msg.Reader(), make([]byte, blockSize)
 	buf := make([]byte, longestBDAT, longestBDAT+blockSize+blockSize/16)

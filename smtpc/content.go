@@ -15,7 +15,11 @@ func (t *talk) content() smtp.Stage {
 	if t.way == byChunks {
 		return t.chunks()
 	}
-	t.listen(flight{replies: 1, halts: func(smtp.Reply) bool { return true }})
+	size := -1
+	if t.msg.Again() {
+		size = int(min(2*t.msg.Size, smallFlight+1)) // as large as encoding can make it
+	}
+	t.listen(flight{replies: 1, size: size, halts: func(smtp.Reply) bool { return true }})
 	var encoder smtp.Encoder
 	r, src := t.msg.Reader(), t.block()
 	out := slices.Grow(t.out[:0], len(src)+len(src)/16)

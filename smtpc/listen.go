@@ -2,6 +2,7 @@ package smtpc
 
 import (
 	"errors"
+	"net"
 	"runtime"
 	"time"
 
@@ -19,8 +20,14 @@ import (
 //   - a server that refuses in the middle of content is heard at once.
 //
 // Between flights nobody reads, and nothing is outstanding.
+//
+// Over a connection that can tell whether something has come (see alone), a
+// small flight needs no listener: it is in the kernel's hands at once, whatever
+// the server does, and its replies are read after it. That spares a process
+// that lives for one delivery most of what its conversation costs.
 type flight struct {
 	replies int
+	size    int                   // bytes that will be said; below 0: unknown
 	ehlo    bool                  // the reply may be as long as one to EHLO
 	halts   func(smtp.Reply) bool // after such a reply, or none, stop writing
 }
@@ -37,6 +44,19 @@ const (
 	earOpen           // it reads, nothing has come
 	earStirred        // something has come, a whole reply or not
 )
+
+// alone is a connection for a process that does nothing else (internal/solo).
+type alone interface {
+	net.Conn
+	// Stirred reports whether Read would return at once.
+	Stirred() bool
+	// Shared gives the connection to package net, for several goroutines.
+	Shared() (net.Conn, error)
+}
+
+// smallFlight is what the least send buffer of any system takes at once, when
+// all that was sent before has been answered.
+const smallFlight = 12 << 10
 
 var errHalted = errors.New("smtpc: halted by a reply")
 
@@ -62,20 +82,48 @@ func (c *Conn) listen(f flight) {
 		c.ears = make(chan heard, f.replies) // sending never blocks
 	}
 	c.owed = f.replies
+	if c.inline = c.serve(f); c.inline {
+		return
+	}
 	c.ear.Store(earClosed)
 	c.halted.Store(false)
 	c.nc.SetReadDeadline(time.Time{}) // nothing is due while we speak
 	c.listening.Go(func() { c.hearken(f) })
 }
 
+// serve makes the connection one that is good for f, and reports whether that
+// goes without a listener.
+func (c *Conn) serve(f flight) bool {
+	conn, ok := c.nc.(alone)
+	if !ok {
+		return false
+	}
+	c.ehlo = f.ehlo
+	if 0 <= f.size && f.size <= smallFlight {
+		return true
+	}
+	shared, err := conn.Shared()
+	if err != nil {
+		c.werr = err // nothing can be said; hear finds the connection closed
+		return true
+	}
+	c.nc = shared
+	return false
+}
+
+// read reads one reply.
+func (c *Conn) read(ehlo bool) (h heard) {
+	if ehlo {
+		h.reply, h.err = c.in.ReadEHLO()
+	} else {
+		h.reply, h.err = c.in.ReadReply()
+	}
+	return h
+}
+
 func (c *Conn) hearken(f flight) {
 	for range f.replies {
-		var h heard
-		if f.ehlo {
-			h.reply, h.err = c.in.ReadEHLO()
-		} else {
-			h.reply, h.err = c.in.ReadReply()
-		}
+		h := c.read(f.ehlo)
 		c.ear.Store(earStirred) // also where an error was kept from the read before
 		halts := f.halts != nil && (h.err != nil || f.halts(h.reply))
 		if halts {
@@ -96,6 +144,10 @@ func (c *Conn) hearken(f flight) {
 // early reports whether something has come in this flight already. It lets the
 // listener look first; what is still on its way nobody can know.
 func (c *Conn) early() bool {
+	if c.inline {
+		conn, ok := c.nc.(alone)
+		return c.in.Buffered() > 0 || !ok || conn.Stirred()
+	}
 	for c.ear.Load() == earClosed {
 		runtime.Gosched()
 	}
@@ -112,7 +164,12 @@ func (c *Conn) hear(at smtp.Stage) (smtp.Reply, *smtp.Ending) {
 		patience = min(patience, grace)
 	}
 	c.nc.SetReadDeadline(time.Now().Add(patience))
-	h := <-c.ears
+	var h heard
+	if c.inline {
+		h = c.read(c.ehlo)
+	} else {
+		h = <-c.ears
+	}
 	c.owed--
 	if h.err != nil {
 		if c.werr != nil && isTimeout(h.err) {
@@ -176,7 +233,7 @@ func (c *Conn) write(b []byte) error {
 
 // ask says one command, without its line end, and hears its reply.
 func (c *Conn) ask(at smtp.Stage, command string) (smtp.Reply, *smtp.Ending) {
-	c.listen(flight{replies: 1, ehlo: at == smtp.AtEHLO})
+	c.listen(flight{replies: 1, size: len(command), ehlo: at == smtp.AtEHLO})
 	if end := c.mute(at); end != nil {
 		return smtp.Reply{}, end
 	}

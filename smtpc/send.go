@@ -110,6 +110,7 @@ func (t *talk) speak() smtp.Stage {
 		t.out = t.append(t.out)
 		flight.replies++
 	}
+	flight.size = len(t.out)
 	t.listen(flight)
 	if end := t.mute(t.due); end != nil {
 		return t.end(end)

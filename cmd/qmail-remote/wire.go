@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 	_ "postrider/internal/entry"
 	"postrider/internal/home"
 	"postrider/internal/report"
+	"postrider/internal/solo"
 	"postrider/remote"
 	"postrider/resolver"
 )
@@ -26,14 +28,16 @@ func wire(bin string) (*remote.Engine, report.Outcome) {
 	if err != nil {
 		return nil, report.Outcome{Cause: report.UnreadableControl, Detail: control.Blame(err)}
 	}
-	return remote.New(dir, s, resolver.New(resolvers(), nil), &chain.Chain{Dir: bin}), report.Outcome{}
+	e := remote.New(dir, s, resolver.NewAlone(resolvers()), &chain.Chain{Dir: bin})
+	e.DialAlone = solo.Dial
+	return e, report.Outcome{}
 }
 
 func resolvers() resolver.Config {
 	var conf io.Reader
-	if f, err := os.Open("/etc/resolv.conf"); err == nil {
-		defer f.Close()
-		conf = f
+	// Not by os.Open, which starts the runtime's event queue.
+	if text, err := control.Dir("/etc").ReadFile("resolv.conf"); err == nil {
+		conf = bytes.NewReader(text)
 	}
 	return resolver.LoadConfig(conf, os.Getenv("DNSCACHEIP"))
 }

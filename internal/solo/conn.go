@@ -1,0 +1,229 @@
+package solo
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Conn is a connected socket that one goroutine reads and writes. Only Close may
+// be called beside that, and ends it. It is a net.Conn and a syscall.Conn.
+type Conn struct {
+	fd          int
+	local, peer netip.AddrPort
+	rdue, wdue  time.Time // zero is never
+
+	mu     sync.Mutex
+	busy   int  // who uses fd just now
+	closed bool // fd is shut, and closed when nobody uses it
+	gone   bool // fd is not ours any more
+	heir   net.Conn
+}
+
+// enter keeps fd from being closed, and so from becoming somebody else's.
+func (c *Conn) enter() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.gone {
+		return net.ErrClosed
+	}
+	c.busy++
+	return nil
+}
+
+func (c *Conn) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy--; c.busy == 0 && c.closed && !c.gone {
+		c.gone = true
+		unix.Close(c.fd)
+	}
+}
+
+// Close implements net.Conn. Who waits in Read or Write is woken.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.heir != nil:
+		return c.heir.Close()
+	case c.closed:
+		return net.ErrClosed
+	}
+	c.closed = true
+	if c.busy > 0 {
+		unix.Shutdown(c.fd, unix.SHUT_RDWR) // close(2) would wake nobody
+		return nil
+	}
+	c.gone = true
+	return os.NewSyscallError("close", unix.Close(c.fd))
+}
+
+// wait until fd is ready for events, or in trouble, but not beyond due.
+func wait(fd int, events int16, due time.Time) error {
+	for {
+		ms := -1
+		if !due.IsZero() {
+			left := time.Until(due)
+			if left <= 0 {
+				return os.ErrDeadlineExceeded
+			}
+			ms = int(min(left.Milliseconds()+1, 1<<30))
+		}
+		fds := [1]unix.PollFd{{Fd: int32(fd), Events: events}}
+		n, err := unix.Poll(fds[:], ms)
+		switch {
+		case n > 0:
+			return nil
+		case err != nil && err != unix.EINTR:
+			return os.NewSyscallError("poll", err)
+		}
+	}
+}
+
+// Read implements net.Conn.
+func (c *Conn) Read(p []byte) (int, error) {
+	if err := c.enter(); err != nil {
+		return 0, c.failed("read", err)
+	}
+	defer c.leave()
+	for {
+		// Whoever reads waits for an answer, mostly: so wait first.
+		if err := wait(c.fd, unix.POLLIN, c.rdue); err != nil {
+			return 0, c.failed("read", err)
+		}
+		n, err := unix.Read(c.fd, p)
+		switch {
+		case err == unix.EINTR || err == unix.EAGAIN:
+			continue
+		case err != nil:
+			return 0, c.failed("read", os.NewSyscallError("read", err))
+		case n == 0 && len(p) > 0:
+			return 0, io.EOF
+		}
+		return n, nil
+	}
+}
+
+// Write implements net.Conn. A peer that is gone is an error, never a signal.
+func (c *Conn) Write(p []byte) (int, error) {
+	if err := c.enter(); err != nil {
+		return 0, c.failed("write", err)
+	}
+	defer c.leave()
+	done := 0
+	for {
+		if !c.wdue.IsZero() && !time.Now().Before(c.wdue) {
+			return done, c.failed("write", os.ErrDeadlineExceeded)
+		}
+		n, err := unix.SendmsgN(c.fd, p[done:], nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if err == nil {
+			if done += n; done >= len(p) {
+				return done, nil
+			}
+		}
+		if err == nil || err == unix.EAGAIN {
+			err = wait(c.fd, unix.POLLOUT, c.wdue)
+		} else if err == unix.EINTR {
+			err = nil
+		} else {
+			err = os.NewSyscallError("write", err)
+		}
+		if err != nil {
+			return done, c.failed("write", err)
+		}
+	}
+}
+
+// Stirred reports whether Read has something to say at once: bytes, the end, or
+// an error.
+func (c *Conn) Stirred() bool {
+	if c.enter() != nil {
+		return true
+	}
+	defer c.leave()
+	fds := [1]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
+	n, _ := unix.Poll(fds[:], 0)
+	return n > 0
+}
+
+// Shared makes c a connection of package net, which any number of goroutines may
+// use. c is of no use after it, but for Close, which closes the other; it is so
+// too after an error.
+func (c *Conn) Shared() (net.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.gone {
+		return nil, c.failed("dup", net.ErrClosed)
+	}
+	c.gone = true
+	f := os.NewFile(uintptr(c.fd), "socket")
+	defer f.Close()
+	heir, err := net.FileConn(f)
+	if err != nil {
+		c.closed = true
+		return nil, err
+	}
+	heir.SetReadDeadline(c.rdue)
+	heir.SetWriteDeadline(c.wdue)
+	c.heir = heir
+	return heir, nil
+}
+
+func (c *Conn) failed(op string, err error) error {
+	return &net.OpError{Op: op, Net: "tcp", Source: tcp(c.local), Addr: tcp(c.peer), Err: err}
+}
+
+func tcp(a netip.AddrPort) net.Addr {
+	if !a.IsValid() {
+		return nil
+	}
+	return net.TCPAddrFromAddrPort(a)
+}
+
+// LocalAddr is nil where nobody has asked for a source address.
+func (c *Conn) LocalAddr() net.Addr { return tcp(c.local) }
+
+// RemoteAddr implements net.Conn.
+func (c *Conn) RemoteAddr() net.Addr { return tcp(c.peer) }
+
+// SetDeadline implements net.Conn, for reads and writes that begin later.
+func (c *Conn) SetDeadline(t time.Time) error {
+	c.rdue, c.wdue = t, t
+	return nil
+}
+
+// SetReadDeadline is SetDeadline for reads.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.rdue = t
+	return nil
+}
+
+// SetWriteDeadline is SetDeadline for writes.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.wdue = t
+	return nil
+}
+
+// SyscallConn implements syscall.Conn; only Control works.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return raw{c}, nil }
+
+type raw struct{ *Conn }
+
+func (r raw) Control(f func(fd uintptr)) error {
+	if err := r.enter(); err != nil {
+		return r.failed("raw-control", err)
+	}
+	defer r.leave()
+	f(uintptr(r.fd))
+	return nil
+}
+
+func (r raw) Read(func(uintptr) bool) error  { return r.failed("raw-read", syscall.ENOTSUP) }
+func (r raw) Write(func(uintptr) bool) error { return r.failed("raw-write", syscall.ENOTSUP) }
