@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"postrider/internal/smtp"
 	"postrider/tlspolicy"
@@ -52,42 +52,69 @@ func stale(t *smtp.Transaction) bool {
 
 // key is all that could change what a conversation with peer means.
 func (t *trial) key(p tlspolicy.Policy, peer netip.AddrPort) string {
-	p.TLSA = sorted(p.TLSA)
-	policy, err := p.MarshalText()
-	if err != nil {
-		panic("remote: a policy without text: " + err.Error())
-	}
 	source := t.from.V4
 	if peer.Addr().Is6() {
 		source = t.from.V6
 	}
-	r := t.hop.route
-	return peer.String() + "\n" + source.String() + "\n" + t.helo() + "\n" + r.User + "\x00" + r.Password + "\n" + string(policy)
+	r := &t.hop.route
+	b := peer.AppendTo(make([]byte, 0, 256))
+	b = source.AppendTo(append(b, '\n'))
+	b = append(append(b, '\n'), t.helo()...)
+	b = append(append(b, '\n'), r.User...)
+	b = append(append(b, 0), r.Password...)
+	return string(appendPolicy(append(b, '\n'), p))
 }
 
-// sorted is TLSA records in one order: name servers give them in any.
-func sorted(records []tlspolicy.TLSA) []tlspolicy.TLSA {
-	return slices.SortedFunc(slices.Values(records), func(a, b tlspolicy.TLSA) int {
-		return cmp.Or(cmp.Compare(a.Usage, b.Usage), cmp.Compare(a.Selector, b.Selector), cmp.Compare(a.Matching, b.Matching), bytes.Compare(a.Data, b.Data))
-	})
+// appendPolicy appends a policy's text, the same for TLSA records in any order:
+// name servers give them so.
+func appendPolicy(b []byte, p tlspolicy.Policy) []byte {
+	if len(p.TLSA) > 1 {
+		p.TLSA = slices.SortedFunc(slices.Values(p.TLSA), func(a, b tlspolicy.TLSA) int {
+			return cmp.Or(cmp.Compare(a.Usage, b.Usage), cmp.Compare(a.Selector, b.Selector), cmp.Compare(a.Matching, b.Matching), bytes.Compare(a.Data, b.Data))
+		})
+	}
+	b, err := p.AppendText(b)
+	if err != nil {
+		panic("remote: a policy without text: " + err.Error())
+	}
+	return b
 }
 
 // Key is the same for plans whose messages may share a transaction: the same
 // hosts in any order inside a preference, spoken to in the same manner.
 func (p *Plan) Key() string {
-	hosts := make([]string, len(p.cands))
-	for i, c := range p.cands {
-		policy, err := c.Policy.MarshalText()
-		if err != nil {
-			return "" // never shared
-		}
-		addrs := slices.Clone(c.Addrs)
-		slices.SortFunc(addrs, netip.AddrPort.Compare)
-		hosts[i] = fmt.Sprint(c.Host, c.Pref, c.Fails, addrs, string(policy))
+	hosts := make([]string, 0, 8)
+	var b []byte
+	for i := range p.cands {
+		b = p.cands[i].appendKey(b[:0])
+		hosts = append(hosts, string(b))
 	}
 	slices.Sort(hosts)
-	r := p.hop.route
-	return fmt.Sprintf("%q %q %v %v %q", r.User, r.Password, r.QMTP, p.from, hosts)
+	r := &p.hop.route
+	b = strconv.AppendQuote(b[:0], r.User)
+	b = strconv.AppendQuote(b, r.Password)
+	b = strconv.AppendBool(b, r.QMTP)
+	b = p.from.V4.AppendTo(append(b, ' '))
+	b = p.from.V6.AppendTo(append(b, ' '))
+	b = strconv.AppendQuote(b, p.from.Iface)
+	b = strconv.AppendQuote(b, p.from.HeloHost)
+	for _, h := range hosts {
+		b = append(append(b, '\n'), h...)
+	}
+	return string(b)
+}
+
+// appendKey appends c's part of a plan's key.
+func (c *Candidate) appendKey(b []byte) []byte {
+	b = strconv.AppendQuote(b, c.Host)
+	b = strconv.AppendUint(append(b, ' '), uint64(c.Pref), 10)
+	b = strconv.AppendInt(append(b, ' '), int64(c.Fails), 10)
+	addrs := slices.Clone(c.Addrs)
+	slices.SortFunc(addrs, netip.AddrPort.Compare)
+	for _, a := range addrs {
+		b = a.AppendTo(append(b, ' '))
+	}
+	return appendPolicy(append(b, ' '), c.Policy)
 }
 
 // Host is a name for where a plan goes: its best-preferred host, the first in

@@ -18,11 +18,14 @@ const textHeader = "postrider-tlspolicy 1"
 //
 // The text holds KeyPass: it may travel over a pipe, not in an environment
 // variable or an argument, which other users can read.
-func (p Policy) MarshalText() ([]byte, error) {
+func (p Policy) MarshalText() ([]byte, error) { return p.AppendText(make([]byte, 0, 256)) }
+
+// AppendText appends what MarshalText gives.
+func (p Policy) AppendText(b []byte) ([]byte, error) {
 	if p.Mode > STS {
-		return nil, errors.New("tlspolicy: mode " + strconv.Itoa(int(p.Mode)) + " has no name")
+		return b, errors.New("tlspolicy: mode " + strconv.Itoa(int(p.Mode)) + " has no name")
 	}
-	b := append(make([]byte, 0, 256), textHeader...)
+	b = append(b, textHeader...)
 	b = appendField(b, "mode", p.Mode.String())
 	b = appendText(b, "sni", p.ServerName)
 	for _, n := range p.Names {

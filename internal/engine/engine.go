@@ -64,7 +64,7 @@ func (e *Engine) Deliver(ctx context.Context, d spawn.Delivery) []byte {
 }
 
 func (e *Engine) deliver(ctx context.Context, d spawn.Delivery, watch *observe.Delivery) report.Outcome {
-	message, err := smtp.OpenMessage(d.Message)
+	message, err := smtp.ReadMessage(d.Message)
 	if err != nil {
 		return report.Outcome{Cause: report.UnreadableMessage}
 	}

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ type Message struct {
 	Size   int64
 	Stream io.Reader
 
+	whole []byte // the content, where it is in memory: see ReadMessage
 	facts *Facts
 	spent bool // Stream has been handed out
 }
@@ -57,6 +59,34 @@ func OpenMessage(f *os.File) (*Message, error) {
 	return &Message{At: io.NewSectionReader(f, offset, size), Size: size}, nil
 }
 
+// maxWhole is the longest message that ReadMessage holds in memory, in bytes: most
+// are shorter, and all that are under way at once are a few megabytes.
+const maxWhole = 16 << 10
+
+// ReadMessage is OpenMessage for a regular file that is open for reading and at
+// its beginning. A short one is read at once, and nothing more is asked of f.
+func ReadMessage(f *os.File) (*Message, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open message: %w", err)
+	}
+	size := info.Size()
+	if size > maxWhole {
+		return &Message{At: f, Size: size}, nil
+	}
+	whole := make([]byte, size)
+	if n, err := f.ReadAt(whole, 0); n < len(whole) {
+		if errors.Is(err, io.EOF) {
+			err = errShrunk
+		}
+		return nil, fmt.Errorf("read message: %w", err)
+	}
+	return &Message{At: bytes.NewReader(whole), Size: size, whole: whole}, nil
+}
+
+// Whole is the content, where it is in memory. Nobody may change it.
+func (m *Message) Whole() (content []byte, ok bool) { return m.whole, m.whole != nil }
+
 // readable asks the kernel whether f can be read, by reading nothing: that
 // neither waits nor uses anything up, and fails with EBADF or EISDIR.
 func readable(f *os.File) error {
@@ -92,6 +122,11 @@ func (m *Message) Reader() io.Reader {
 func (m *Message) Facts() (f Facts, known bool, err error) {
 	if !m.Again() {
 		return Facts{}, false, nil
+	}
+	if m.facts == nil && m.whole != nil {
+		var x examiner
+		x.add(m.whole)
+		m.facts = &x.facts
 	}
 	if m.facts == nil {
 		facts, err := Examine(m.Reader())

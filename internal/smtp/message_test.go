@@ -227,3 +227,43 @@ func TestReadErrors(t *testing.T) {
 		t.Errorf("no message gives %q and no error", got)
 	}
 }
+
+// TestReadMessage: short and long, the same content and facts as by OpenMessage;
+// what is in memory needs the file no more.
+func TestReadMessage(t *testing.T) {
+	for _, content := range []string{"", "a\n", "no end", "Subject: \xe9\n\nb\r\nc\n", strings.Repeat("x\n", maxWhole/2), strings.Repeat("x\n", maxWhole)} {
+		f := messageFile(t, content)
+		want, err := OpenMessage(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts, _, err := want.Facts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := ReadMessage(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, ok := m.Whole()
+		if ok != (len(content) <= maxWhole) || ok && string(whole) != content {
+			t.Errorf("%d bytes: whole %v, %d bytes", len(content), ok, len(whole))
+		}
+		if ok {
+			f.Close()
+		}
+		if got, known, err := m.Facts(); got != facts || !known || err != nil {
+			t.Errorf("%d bytes: %+v, %v, want %+v", len(content), got, err, facts)
+		}
+		for range 2 {
+			if got, err := io.ReadAll(m.Reader()); err != nil || string(got) != content {
+				t.Errorf("%d bytes: read %d, %v", len(content), len(got), err)
+			}
+		}
+	}
+	f := messageFile(t, "x\n")
+	f.Close()
+	if _, err := ReadMessage(f); err == nil {
+		t.Error("a closed file was read")
+	}
+}
