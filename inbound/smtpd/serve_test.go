@@ -22,7 +22,8 @@ type client struct {
 	end chan error // of Serve
 }
 
-// serve begins a session below home, with more variables in its environment.
+// serve begins a session below home, with these variables in its environment,
+// and those of home.Env unless they are among them.
 func serve(t *testing.T, home queuetest.Home, env ...string) client {
 	t.Helper()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -32,8 +33,11 @@ func serve(t *testing.T, home queuetest.Home, env ...string) client {
 	syscall.SetNonblock(fds[1], true)
 	c := client{os.NewFile(uintptr(fds[1]), "client"), make(chan error, 1)}
 	t.Cleanup(func() { c.Close() })
+	if inbound.Env(env).Get("QUEUE_HOME") == "" {
+		env = append(env, home.Env("", "")...)
+	}
 	go func() {
-		err := Serve(&inbound.Descriptors{In: fds[0], Out: fds[0]}, string(home), append(home.Env("", ""), env...))
+		err := Serve(&inbound.Descriptors{In: fds[0], Out: fds[0]}, string(home), env)
 		syscall.Close(fds[0])
 		c.end <- err
 	}()
