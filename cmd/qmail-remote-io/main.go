@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"postrider/internal/entry"
 	"postrider/internal/fdconn"
 	"postrider/internal/report"
 	"postrider/internal/smtp"
@@ -29,6 +30,7 @@ const (
 )
 
 func main() {
+	entry.Lift()
 	debug.SetTraceback("crash") // die by a signal: what was begun may be in doubt
 	os.Exit(run(os.Args, os.Getenv))
 }

@@ -18,12 +18,14 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"postrider/internal/entry"
 	"postrider/internal/report"
 	"postrider/internal/smtp"
 	"postrider/remote"
 )
 
 func main() {
+	entry.Lift()
 	// A Go program that crashes exits 2, which qmail-rspawn takes for a bounce;
 	// one that dies of a signal is deferred.
 	debug.SetTraceback("crash")

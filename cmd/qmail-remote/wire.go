@@ -10,7 +10,6 @@ import (
 
 	"postrider/internal/chain"
 	"postrider/internal/control"
-	_ "postrider/internal/entry"
 	"postrider/internal/home"
 	"postrider/internal/report"
 	"postrider/internal/solo"

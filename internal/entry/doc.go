@@ -16,9 +16,25 @@
 //   - asks the kernel to wake sleepers up to a millisecond late (prctl(2),
 //     PR_SET_TIMERSLACK), which spares the runtime's monitor a hundred wake-ups
 //     in a delivery (a seventh of its cost); helpers inherit it;
+//   - allows no descriptor above 2, until Lift, so that the runtime does not read
+//     /proc/self/mountinfo and others to count processors that GOMAXPROCS=1 makes
+//     no matter (a twentieth of a delivery's cost);
 //   - goes on to the runtime's own entry point.
 //
 // It is in force when the linker is told -E postrider_start, as the Makefile
 // does on linux/amd64 and linux/arm64; a plain `go build` is a program without
 // it. The package is empty on other systems.
 package entry
+
+import "syscall"
+
+// Lift allows as many descriptors as the hard limit does, here and in programs
+// that are started from here. It must be the first thing that main does. It has
+// no error: what cannot be opened will tell.
+func Lift() {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
+		limit.Cur = limit.Max
+		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+	}
+}

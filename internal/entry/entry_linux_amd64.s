@@ -5,6 +5,8 @@
 #define ADDRESSES $0x2e000000
 #define MEMORY    $0x04000000
 
+#define RLIMIT_NOFILE $7
+
 // SLACK is in nanoseconds.
 #define PR_SET_TIMERSLACK $29
 #define SLACK $1000000
@@ -14,6 +16,7 @@
 #define SYS_munmap     $11
 #define SYS_prctl      $157
 #define SYS_exit_group $231
+#define SYS_prlimit64  $302
 
 DATA	noMemory<>+0(SB)/8, $"ZOut of "
 DATA	noMemory<>+8(SB)/8, $"memory. "
@@ -77,6 +80,29 @@ TEXT postrider_start(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	XORL	R10, R10
 	XORL	R8, R8
 	SYSCALL
+
+	// No descriptor above 2 may be opened until Lift, so that the runtime does
+	// not read three files in /proc and /sys to learn of processor quotas that
+	// GOMAXPROCS=1 makes no matter. Failing to look is what it does where there
+	// is no /proc. The hard limit stays; package syscall raises the soft one to it.
+	MOVQ	SYS_prlimit64, AX
+	XORL	DI, DI
+	MOVQ	RLIMIT_NOFILE, SI
+	XORL	DX, DX
+	LEAQ	-64(BX), R10
+	SYSCALL
+	TESTQ	AX, AX
+	JNZ	unlimited
+	CMPQ	-64(BX), $3
+	JLS	unlimited
+	MOVQ	$3, -64(BX)
+	MOVQ	SYS_prlimit64, AX
+	XORL	DI, DI
+	MOVQ	RLIMIT_NOFILE, SI
+	LEAQ	-64(BX), DX
+	XORL	R10, R10
+	SYSCALL
+unlimited:
 
 	// Find the end of auxv: R9 is the first word of envp, R8 behind auxv's end.
 	MOVQ	0(BX), CX

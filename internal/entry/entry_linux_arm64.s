@@ -4,6 +4,8 @@
 #define ADDRESSES $0x2e000000
 #define MEMORY    $0x04000000
 
+#define RLIMIT_NOFILE $7
+
 // SLACK is in nanoseconds.
 #define PR_SET_TIMERSLACK $29
 #define SLACK $1000000
@@ -12,6 +14,7 @@
 #define SYS_exit_group $94
 #define SYS_prctl      $167
 #define SYS_munmap     $215
+#define SYS_prlimit64  $261
 #define SYS_mmap       $222
 
 DATA	noMemory<>+0(SB)/8, $"ZOut of "
@@ -67,6 +70,26 @@ TEXT postrider_start(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVD	$0, R4
 	MOVD	SYS_prctl, R8
 	SVC
+
+	MOVD	$0, R0
+	MOVD	RLIMIT_NOFILE, R1
+	MOVD	$0, R2
+	SUB	$64, R19, R3
+	MOVD	SYS_prlimit64, R8
+	SVC
+	CBNZ	R0, unlimited
+	MOVD	-64(R19), R9
+	CMP	$3, R9
+	BLS	unlimited
+	MOVD	$3, R9
+	MOVD	R9, -64(R19)
+	MOVD	$0, R0
+	MOVD	RLIMIT_NOFILE, R1
+	SUB	$64, R19, R2
+	MOVD	$0, R3
+	MOVD	SYS_prlimit64, R8
+	SVC
+unlimited:
 
 	// R20: the first word of envp; R21: behind auxv's end.
 	MOVD	0(R19), R9

@@ -1,3 +1,0 @@
-package main
-
-import _ "postrider/internal/entry" // the first instructions, see there
