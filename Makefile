@@ -8,7 +8,7 @@ GO      = go
 SPAWN   = 255
 
 PROGRAMS = qmail-remote qmail-remote-io ucspi-tlsc qmail-tcpto qmail-tcpok qmail-rspawn qmail-rstat \
-	ucspi-tlsd ucspi-tlsd-io fixsmtpio qmail-qfilter-addtlsheader
+	ucspi-tlsd ucspi-tlsd-io fixsmtpio smtpd-starttls-proxy-io qmail-qfilter-addtlsheader
 LDFLAGS = -s -w -X postrider/internal/home.Default=$(QMAIL)
 BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags
 

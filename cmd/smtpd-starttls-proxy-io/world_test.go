@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"postrider/internal/proctest"
+)
+
+// bin is where TestMain has built what is tested. self is the smtpd below it.
+var bin, self string
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "smtpd" {
+		os.Exit(smtpd(os.Args[2:]))
+	}
+	self, _ = os.Executable()
+	proctest.Main(m, &bin, "smtpd-starttls-proxy-io", "ucspi-tlsd", "ucspi-tlsd-io")
+}
+
+// patience bounds whatever a test waits for.
+const patience = time.Minute
+
+// smtpd answers "VERB=reply" to a verb. "|" in a reply is a line end; "exit N"
+// and "signal N" end it, "flood N" is so many bytes, "deaf" closes what it hears,
+// "dumb" what it says, "env" its environment. Descriptor 2 learns what it hears.
+func smtpd(script []string) int {
+	replies := map[string]string{"GREETING": "220 mx", "EHLO": "250-mx|250 8BITMIME", "QUIT": "221 mx|exit 33"}
+	for _, s := range script {
+		verb, reply, _ := strings.Cut(s, "=")
+		replies[verb] = reply
+	}
+	code := -1
+	say := func(verb string) {
+		reply, known := replies[verb]
+		if !known {
+			reply = "250 ok"
+		}
+		for line := range strings.SplitSeq(reply, "|") {
+			word, rest, _ := strings.Cut(line, " ")
+			n, _ := strconv.Atoi(rest)
+			switch word {
+			case "exit":
+				code = n
+			case "signal":
+				syscall.Kill(os.Getpid(), syscall.Signal(n))
+				select {}
+			case "flood":
+				os.Stdout.Write(bytes.Repeat([]byte("x"), n))
+			case "deaf":
+				os.Stdin.Close()
+			case "dumb":
+				os.Stdout.Close()
+			case "env":
+				for _, e := range os.Environ() {
+					if strings.HasPrefix(e, "SSL") || strings.HasPrefix(e, "UCSPITLS") || strings.HasPrefix(e, "DISABLETLS") {
+						os.Stdout.WriteString("250-" + e + "\r\n")
+					}
+				}
+			default:
+				os.Stdout.WriteString(line + "\r\n")
+			}
+		}
+	}
+	say("GREETING")
+	for r := bufio.NewReader(os.Stdin); code < 0; {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			os.Stderr.WriteString("end\n")
+			return 44
+		}
+		os.Stderr.WriteString("heard " + strings.TrimRight(line, "\r\n") + "\n")
+		verb, _, _ := strings.Cut(strings.ToUpper(strings.TrimRight(line, "\r\n")), " ")
+		say(verb)
+	}
+	return code
+}
+
+// session is one smtpd with a client, and a helper that does UCSPI-TLS without
+// TLS: the client goes on in clear on its pipes.
+type session struct {
+	t            *testing.T
+	cmd          *exec.Cmd
+	net          *os.File // the client's end
+	r            *bufio.Reader
+	log          bytes.Buffer
+	ctl, in, out *os.File // the helper's
+}
+
+func socketpair(t *testing.T) (a, b *os.File) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.SetNonblock(fds[0], true) // ours: with the poller, so that it has deadlines
+	a, b = os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
+	a.SetDeadline(time.Now().Add(patience))
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a, b
+}
+
+func begin(t *testing.T, env []string, script ...string) *session {
+	t.Helper()
+	return beginWith(t, env, append([]string{self, "smtpd"}, script...)...)
+}
+
+func beginWith(t *testing.T, env []string, prog ...string) *session {
+	t.Helper()
+	s := &session{t: t, cmd: exec.Command(filepath.Join(bin, "smtpd-starttls-proxy-io"), prog...)}
+	var theirs [4]*os.File
+	s.net, theirs[0] = socketpair(t)
+	s.ctl, theirs[1] = socketpair(t)
+	var err [2]error
+	theirs[2], s.in, err[0] = os.Pipe()
+	s.out, theirs[3], err[1] = os.Pipe()
+	if err[0] != nil || err[1] != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.in.Close(); s.out.Close() })
+	s.r = bufio.NewReader(s.net)
+	s.cmd.Env = append([]string{"PATH=/bin:/usr/bin", "SSLCTLFD=3", "SSLREADFD=4", "SSLWRITEFD=5"}, env...)
+	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr, s.cmd.ExtraFiles = theirs[0], theirs[0], &s.log, theirs[1:]
+	s.cmd.WaitDelay = patience
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range theirs {
+		f.Close()
+	}
+	return s
+}
+
+func (s *session) say(text string) {
+	s.t.Helper()
+	if _, err := s.net.WriteString(strings.ReplaceAll(text, "|", "\r\n") + "\r\n"); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// hears reads lines and compares them; "" is the end.
+func (s *session) hears(want ...string) {
+	s.t.Helper()
+	for _, w := range want {
+		line, err := s.r.ReadString('\n')
+		if got, ended := strings.CutSuffix(line, "\r\n"); got != w || w != "" && !ended {
+			s.t.Errorf("client hears %q, not %q (%v)", line, w, err)
+		}
+	}
+}
+
+// noMore ends what the client says.
+func (s *session) noMore() {
+	if raw, err := s.net.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) { syscall.Shutdown(int(fd), syscall.SHUT_WR) })
+	}
+}
+
+// over waits for every process of the session, and gives smtpd's exit code and
+// the log.
+func (s *session) over() (code int, log string) {
+	s.t.Helper()
+	if err := s.cmd.Wait(); err == exec.ErrWaitDelay {
+		s.t.Errorf("a process is left behind: %s", s.log.String())
+	}
+	return s.cmd.ProcessState.ExitCode(), s.log.String()
+}
