@@ -1,9 +1,6 @@
 package engine
 
 import (
-	"context"
-	"net"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -74,12 +71,7 @@ func (f *files) current() (*snapshot, error) {
 	e.Sessions = true
 	e.Hold(f.dir)
 	e.Conns = f.conns
-	dial := e.Dial
-	e.Dial = func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
-		c, err := dial(ctx, from, to)
-		f.watch.Dialed(err)
-		return c, err
-	}
+	e.Dial = dialing(e.Dial, f.watch)
 	last := &snapshot{age: age, remote: e, log: own.RemoteLog, limits: fair.Limits{PerHost: own.PerHost, Slots: min(f.slots, own.Concurrent)}}
 	f.last.Store(last)
 	return last, nil

@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"postrider/internal/observe"
+)
+
+type dialer = func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
+
+// dialing is dial, counted, and with sockets that can be peeked at.
+func dialing(dial dialer, observer *observe.Observer) dialer {
+	return func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+		c, err := dial(ctx, from, to)
+		observer.Dialed(err)
+		tcp, ok := c.(*net.TCPConn)
+		if !ok {
+			return c, err
+		}
+		raw, err := tcp.SyscallConn()
+		if err != nil {
+			return tcp, nil
+		}
+		return &socket{TCPConn: tcp, raw: raw}, nil
+	}
+}
+
+// socket is a connection of which smtpc can tell whether something has come
+// without a goroutine that waits for it.
+type socket struct {
+	*net.TCPConn
+	raw syscall.RawConn
+}
+
+// Stirred reports whether Read would return at once.
+func (s *socket) Stirred() bool {
+	still := false
+	err := s.raw.Control(func(fd uintptr) {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		still = err == syscall.EAGAIN
+	})
+	return !still || err != nil
+}
+
+// Shared gives the connection to several goroutines, which it is good for as it is.
+func (s *socket) Shared() (net.Conn, error) { return s, nil }
