@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"postrider/internal/authtest"
 	"postrider/internal/proctest"
 )
 
@@ -24,11 +25,12 @@ import (
 var bin, self string
 
 func TestMain(m *testing.M) {
+	authtest.Main()
 	if len(os.Args) > 1 && os.Args[1] == "kid" {
 		os.Exit(kid(os.Args[2:]))
 	}
 	self, _ = os.Executable()
-	proctest.Main(m, &bin, "fixsmtpio", "ucspi-tlsd", "ucspi-tlsd-io")
+	proctest.Main(m, &bin, "fixsmtpio", "qmail-authup", "ucspi-tlsd", "ucspi-tlsd-io")
 }
 
 // patience bounds whatever a test waits for.
@@ -181,11 +183,17 @@ func begin(t *testing.T, w world) *session {
 	if w.prog[0] == "" {
 		w.prog = nil
 	}
-	r := &session{t: t, cmd: exec.Command(filepath.Join(bin, "fixsmtpio"), w.prog...)}
+	return launch(t, w, dir, filepath.Join(bin, "fixsmtpio"), w.prog...)
+}
+
+// launch starts a program with a client, in a world whose home is dir.
+func launch(t *testing.T, w world, dir, program string, args ...string) *session {
+	t.Helper()
+	r := &session{t: t, cmd: exec.Command(program, args...)}
 	ours, theirs := socketpair(t)
 	r.net, r.r = ours, bufio.NewReader(ours)
 	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr, r.cmd.ExtraFiles = theirs, theirs, &r.errors, w.extra
-	r.cmd.Env = append([]string{"PATH=/bin:/usr/bin", "QMAILHOME=" + dir}, w.env...)
+	r.cmd.Env = append([]string{"PATH=/bin:/usr/bin", "QMAILHOME=" + dir}, w.env...) // of two the last counts
 	r.cmd.WaitDelay = patience
 	ours.SetDeadline(time.Now().Add(patience))
 	if err := r.cmd.Start(); err != nil {
@@ -232,11 +240,16 @@ func (r *session) over() (code int, log string) {
 	return r.cmd.ProcessState.ExitCode(), r.errors.String()
 }
 
-// end closes the client's side of the connection and hears the rest.
-func (r *session) end() (code int, log string) {
+// noMore ends what the client says.
+func (r *session) noMore() {
 	if raw, err := r.net.SyscallConn(); err == nil {
 		raw.Control(func(fd uintptr) { syscall.Shutdown(int(fd), syscall.SHUT_WR) })
 	}
+}
+
+// end does so and hears the rest.
+func (r *session) end() (code int, log string) {
+	r.noMore()
 	io.Copy(io.Discard, r.r)
 	return r.over()
 }
