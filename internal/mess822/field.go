@@ -45,7 +45,7 @@ func fields(header string) iter.Seq[field] {
 			name, body, _ := strings.Cut(rest[:text], ":")
 			if !yield(field{
 				name: strings.TrimRight(name, " \t"),
-				body: strings.ReplaceAll(body, "\n", ""),
+				body: strings.ReplaceAll(strings.TrimSuffix(body, "\n"), "\n", ""),
 				text: rest[:text],
 			}) {
 				return

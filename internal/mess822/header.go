@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Rewriter is what header rewriting needs to know beside a message.
+// Rewriter is what header rewriting needs to know beside a message. It counts
+// the Message-IDs that it makes.
 type Rewriter struct {
 	Rules  Rules
 	IDHost string // whose Message-IDs are made, before Rules
@@ -14,6 +15,8 @@ type Rewriter struct {
 	// UTF8 is for messages of SMTPUTF8: addresses with bytes above 127 need no
 	// quotes (RFC 6532 §3.2).
 	UTF8 bool
+
+	made int // Message-IDs
 }
 
 // Origin is what is known of a message from outside of it.
@@ -22,7 +25,6 @@ type Origin struct {
 	Name   string    // of that person
 	Known  bool      // Name and Sender are right, whatever From says
 	Time   time.Time // now
-	N      int       // of the message, within this process
 }
 
 // what is done with a field
@@ -93,7 +95,7 @@ func (w *Rewriter) Append(b []byte, header string, o Origin) []byte {
 		b = append(b, text...)
 	}
 	if s.ids == nil {
-		b = append(b, w.messageID(s.date, o.N)...)
+		b = append(b, w.messageID(s.date)...)
 	}
 	b = w.lists(b, &s, o)
 	for _, text := range s.rest {
@@ -135,8 +137,9 @@ func merge(list, more []Address) []Address {
 
 // messageID is a field of our own: qmail's form, unique by time, process and
 // count.
-func (w *Rewriter) messageID(d Date, n int) string {
-	return "Message-ID: <" + d.stamp() + "." + strconv.Itoa(n) + "." + strconv.Itoa(w.PID) +
+func (w *Rewriter) messageID(d Date) string {
+	w.made++
+	return "Message-ID: <" + d.stamp() + "." + strconv.Itoa(w.made) + "." + strconv.Itoa(w.PID) +
 		".qmail@" + w.Rules.Host(w.IDHost) + ">\n"
 }
 

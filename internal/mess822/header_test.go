@@ -6,16 +6,18 @@ import (
 	"time"
 )
 
-var rewriter = Rewriter{
-	Rules:  DefaultRules("me.example", "me.example", "me.example"),
-	IDHost: "me.example",
-	PID:    2811,
+// newRewriter is a Rewriter that has made no Message-ID yet.
+func newRewriter() *Rewriter {
+	return &Rewriter{
+		Rules:  DefaultRules("me.example", "me.example", "me.example"),
+		IDHost: "me.example",
+		PID:    2811,
+	}
 }
 
 var origin = Origin{
 	Sender: "joe@me.example",
 	Time:   time.Date(2026, 11, 20, 11, 39, 39, 0, time.UTC),
-	N:      1,
 }
 
 const (
@@ -86,7 +88,7 @@ func TestAppend(t *testing.T) {
 		{"folded fields that are not read", "X:\n y\n\tz\nY: \n", dated + named + joe + hush + "X:\n y\n\tz\nY: \n"},
 		{"a NUL", "X: \x00\nTo: a\x00b\n", dated + named + joe + "To: \"a\\\x00b\"@me.example\nX: \x00\n"},
 	} {
-		if got := string(rewriter.Append(nil, c.in, origin)); got != c.want {
+		if got := string(newRewriter().Append(nil, c.in, origin)); got != c.want {
 			t.Errorf("%s:\n%s\ngot\n%s\nwant\n%s", c.why, c.in, got, c.want)
 		}
 	}
@@ -104,7 +106,7 @@ func TestAuthor(t *testing.T) {
 		{"known by address only", "From: x@y.z\n", "From: a@b.c\n", Origin{Sender: "a@b.c", Known: true}},
 		{"a name is no header", "", "From: \"J X: y\" <a@b.c>\n", Origin{Sender: "a@b.c", Name: "J\nX: y", Known: true}},
 	} {
-		out := string(rewriter.Append(nil, c.in, c.origin))
+		out := string(newRewriter().Append(nil, c.in, c.origin))
 		if !strings.Contains(out, "\n"+c.want+hush) {
 			t.Errorf("%s:\n%s", c.why, out)
 		}
@@ -131,6 +133,17 @@ func TestLine(t *testing.T) {
 	}
 }
 
+// TestCount: a Message-ID of each message's own, and none is used up by one that
+// has one.
+func TestCount(t *testing.T) {
+	w := newRewriter()
+	for _, c := range [][2]string{{"", ".1."}, {"", ".2."}, {"Message-ID: <x>\n", "<x>"}, {"", ".3."}} {
+		if out := string(w.Append(nil, c[0], origin)); !strings.Contains(out, c[1]) {
+			t.Errorf("want %s in\n%s", c[1], out)
+		}
+	}
+}
+
 // FuzzAppend: whatever the header, what is made of it is one, and once it has
 // been rewritten twice it stays as it is. (The second time turns our own
 // "recipient list not shown: ;" into a group like any other.)
@@ -150,7 +163,7 @@ func FuzzAppend(f *testing.F) {
 				in = append(append(in, line...), '\n')
 			}
 		}
-		rewriter.Append(nil, string(in), origin)
+		newRewriter().Append(nil, string(in), origin)
 		w := Rewriter{IDHost: "h"}
 		once := w.Append(nil, string(in), origin)
 		for line := range strings.SplitSeq(strings.TrimSuffix(string(once), "\n"), "\n") {
