@@ -65,8 +65,7 @@ func (s *session) block(who *credential) []byte {
 	if len(who.user)+len(who.pass)+len(stamp)+3 > maxBlock {
 		return nil
 	}
-	b := make([]byte, 0, maxBlock)
-	b = append(append(b, who.user...), 0)
+	b := append(append(s.room[:0], who.user...), 0)
 	b = append(append(b, who.pass...), 0)
 	return append(append(b, stamp...), 0)
 }

@@ -123,7 +123,7 @@ func TestForgets(t *testing.T) {
 	s := &session{
 		Config: submission().Config,
 		World:  World{Wire: &inbound.Descriptors{In: ours[0], Out: ours[1], Patience: time.Minute}, Env: inbound.Env{"PATH=/nowhere"}, Errors: int(open(t, filepath.Join(t.TempDir(), "log")).Fd())},
-		heard:  heard, left: 1,
+		heard:  heard, room: make([]byte, 0, maxBlock), left: 1,
 	}
 	s.wire = &lines{wire: s.Wire}
 	s.conn = inbound.NewConn(s.wire)

@@ -48,6 +48,7 @@ func (l *lines) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	if end := bytes.IndexByte(p[1:1+more], '\n'); end >= 0 {
+		clear(p[1+end+1 : 1+more]) // a password, maybe, that nobody would wipe
 		more = end + 1
 	}
 	more, _, err = unix.Recvfrom(l.wire.In, p[1:1+more], unix.MSG_DONTWAIT)

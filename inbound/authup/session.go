@@ -39,6 +39,7 @@ type session struct {
 	stamp  string
 	user   []byte // of POP3's USER; nil before it
 	heard  []byte // the last line: see line and forget
+	room   []byte // for block; here, since a stack that grows leaves copies
 }
 
 // outcome is the exit code that ends a session, or goOn.
@@ -53,7 +54,8 @@ const handshake = time.Minute
 // Serve talks to one client and returns the exit code. failed is the error of
 // Load: the client is told of it.
 func Serve(c Config, w World, failed error) int {
-	s := &session{Config: c, World: w, left: c.tries(), heard: make([]byte, 0, inbound.MaxLine)}
+	s := &session{Config: c, World: w, left: c.tries()}
+	s.heard, s.room = make([]byte, 0, inbound.MaxLine), make([]byte, 0, maxBlock)
 	if w.Wire.Patience = c.Patience; c.Patience == 0 {
 		w.Wire.Patience = 1200 * time.Second // where Load failed
 	}

@@ -42,13 +42,15 @@ func server() int {
 	return 0
 }
 
-// facts says what this process was given: "fds=0,1,2 uid=0 cwd=/ user=joe".
+// facts says what this process was given: "fds=0,1,2 uid=0 cwd=/ user=joe". A
+// descriptor that does not block has a "!", which servers of old do not expect.
 func facts() string {
 	var fds []string
 	for fd := range 256 {
 		flags, _, e := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0)
 		if e == 0 && flags&syscall.FD_CLOEXEC == 0 { // the others are Go's
-			fds = append(fds, strconv.Itoa(fd))
+			mode, _, _ := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
+			fds = append(fds, strconv.Itoa(fd)+strings.Repeat("!", int(mode&syscall.O_NONBLOCK)/syscall.O_NONBLOCK))
 		}
 	}
 	cwd, _ := os.Getwd()
