@@ -79,12 +79,18 @@ func (e *Engine) limit(job Job) time.Duration {
 	return 12*reply + time.Duration(min(job.Message.Size/slowest, int64(year/time.Second)))*time.Second
 }
 
-func (e *Engine) candidatesInTime(ctx context.Context, h hop) ([]Candidate, report.Cause) {
-	limit := e.Control.TimeoutDNS
-	if limit <= 0 {
-		limit = dnsTime
+// Longest is how long Plan and Carry may take together, at the most.
+func (e *Engine) Longest(job Job) time.Duration { return e.dnsLimit() + e.limit(job) }
+
+func (e *Engine) dnsLimit() time.Duration {
+	if e.Control.TimeoutDNS > 0 {
+		return e.Control.TimeoutDNS
 	}
-	ctx, stop := context.WithTimeout(ctx, limit)
+	return dnsTime
+}
+
+func (e *Engine) candidatesInTime(ctx context.Context, h hop) ([]Candidate, report.Cause) {
+	ctx, stop := context.WithTimeout(ctx, e.dnsLimit())
 	defer stop()
 	return e.candidates(ctx, h)
 }

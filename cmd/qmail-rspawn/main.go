@@ -86,7 +86,9 @@ func deliver(ctx context.Context, home string) int {
 	}
 	slots := limit(os.Getenv("QMAILSPAWN"))
 	d := newDeliverer(home, slots, os.LookupEnv)
+	c := spawn.Config{Limit: slots, Queue: spawn.Queue{Mess: mess, Owner: owner}}
 	if e, ok := d.(*engine.Engine); ok {
+		c.Healthy = e.Healthy
 		defer watch(e.Observer(), home)()
 		defer e.Close()
 		hup := make(chan os.Signal, 1)
@@ -97,7 +99,6 @@ func deliver(ctx context.Context, home string) int {
 			}
 		}()
 	}
-	c := spawn.Config{Limit: slots, Queue: spawn.Queue{Mess: mess, Owner: owner}}
 	if spawn.Serve(ctx, pollable(os.Stdin), pollable(os.Stdout), c, d) != nil {
 		return 111
 	}

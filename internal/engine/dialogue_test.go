@@ -53,21 +53,7 @@ func TestDialogues(t *testing.T) {
 
 func play(t *testing.T, d *smtptest.Dialogue) {
 	t.Parallel()
-	home := t.TempDir()
-	if err := d.Install(home); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(home+"/queue/mess/0", 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(home+"/queue/mess/0/1", d.Message, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	zone, err := dnstest.ParseZone(d.Zone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	orders := stage.Orders(d)
+	home, orders, zone := furnish(t, d)
 	var lines []string
 	var wrong []string
 	synctest.Test(t, func(t *testing.T) {
@@ -76,7 +62,7 @@ func play(t *testing.T, d *smtptest.Dialogue) {
 		e := New(home, spawn.MaxLimit)
 		e.stage(zone, stage.Dialer(d, w, smtptest.Whole))
 		begun := time.Now()
-		lines = ask(t, e, home, orders)
+		lines = ask(t, e, home, orders, e.Healthy)
 		if took := time.Since(begun); d.Within != 0 && took > d.Within+linger {
 			t.Errorf("it took %v, longer than %v", took, d.Within)
 		}
@@ -93,6 +79,26 @@ func play(t *testing.T, d *smtptest.Dialogue) {
 	}
 }
 
+// furnish makes a dialogue's home, with its message as 0/1.
+func furnish(t *testing.T, d *smtptest.Dialogue) (home string, orders []stage.Order, zone dnstest.Zone) {
+	t.Helper()
+	home = t.TempDir()
+	if err := d.Install(home); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(home+"/queue/mess/0", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(home+"/queue/mess/0/1", d.Message, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	zone, err := dnstest.ParseZone(d.Zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return home, stage.Orders(d), zone
+}
+
 // stage puts the engine into a world of its own. What its files say is read
 // once: they will not change.
 func (e *Engine) stage(zone dnstest.Zone, dial stage.Dial) {
@@ -106,18 +112,30 @@ func (e *Engine) stage(zone dnstest.Zone, dial stage.Dial) {
 }
 
 // ask is qmail-send's part: it orders deliveries of message 0/1, a moment apart,
-// waits for all reports, and returns their lines.
-func ask(t *testing.T, e *Engine, home string, orders []stage.Order) []string {
+// of a front, waits for all reports, and returns their lines. Whatever the
+// deliveries wait for, the front must not take the engine, which is healthy
+// where healthy is nil or says so, for hung.
+func ask(t *testing.T, e *Engine, home string, orders []stage.Order, healthy func() bool) []string {
 	mess, err := os.OpenRoot(filepath.Join(home, "queue/mess"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer mess.Close()
+	start := func() (*spawn.Engine, error) {
+		in, commands := io.Pipe()
+		reports, out := io.Pipe()
+		go func() {
+			c := spawn.Config{Limit: len(orders), Queue: spawn.Queue{Mess: mess, Owner: uint32(os.Getuid())}, Healthy: healthy}
+			out.CloseWithError(spawn.Serve(t.Context(), in, out, c, e))
+		}()
+		kill := func() { t.Error("the engine was taken for hung") }
+		return &spawn.Engine{Commands: commands, Reports: reports, Kill: kill, End: func() {}}, nil
+	}
 	in, commands := io.Pipe()
 	reports, out := io.Pipe()
 	go func() {
-		c := spawn.Config{Limit: len(orders), Queue: spawn.Queue{Mess: mess, Owner: uint32(os.Getuid())}}
-		out.CloseWithError(spawn.Serve(t.Context(), in, out, c, e))
+		spawn.Front{Limit: len(orders), Start: start}.Run(in, out)
+		out.Close()
 	}()
 	go func() {
 		for slot, o := range orders {

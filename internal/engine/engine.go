@@ -78,6 +78,7 @@ func (e *Engine) deliver(ctx context.Context, d spawn.Delivery, watch *observe.D
 	if cause != report.Accepted {
 		return report.Outcome{Cause: cause, Host: d.Host}
 	}
+	watch.Takes(s.remote.Longest(job) + slack)
 	r := s.remote.Fresh()
 	plan, o := r.Plan(ctx, job)
 	if plan == nil {

@@ -3,10 +3,22 @@ package engine
 import (
 	"net/netip"
 	"strings"
+	"time"
 
 	"postrider/internal/observe"
 	"postrider/resolver"
 )
+
+// slack is what a delivery may take besides Plan and Carry: fair's MaxWait, a
+// group's linger, and all that a busy machine takes.
+const slack = 10 * time.Minute
+
+// Healthy reports whether every delivery under way may still come to its end.
+// It does not return if somebody keeps a lock that deliveries need.
+func (e *Engine) Healthy() bool {
+	e.view()
+	return !e.observer.Overdue()
+}
 
 // view is what there is to be seen.
 func (e *Engine) view() observe.View {

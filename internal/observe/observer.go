@@ -85,12 +85,14 @@ type Delivery struct {
 	Order
 	began time.Time
 	phase atomic.Int32
+	most  atomic.Int64 // a time.Duration: see Takes
 	o     *Observer
 }
 
 // Begin notes a delivery that begins.
 func (o *Observer) Begin(order Order) *Delivery {
 	d := &Delivery{Order: order, began: time.Now(), o: o}
+	d.Takes(time.Hour)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.open[d] = struct{}{}
@@ -99,6 +101,22 @@ func (o *Observer) Begin(order Order) *Delivery {
 
 // Phase notes how far it has come.
 func (d *Delivery) Phase(p Phase) { d.phase.Store(int32(p)) }
+
+// Takes notes how long it may take in all, at the most. Until that is known, an
+// hour.
+func (d *Delivery) Takes(most time.Duration) { d.most.Store(int64(most)) }
+
+// Overdue reports whether a delivery is under way that must have ended by now.
+func (o *Observer) Overdue() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for d := range o.open {
+		if time.Since(d.began) > time.Duration(d.most.Load()) {
+			return true
+		}
+	}
+	return false
+}
 
 // End notes its end, and that letter is what qmail-send is told: K, Z or D.
 func (d *Delivery) End(out *report.Outcome, letter byte) {

@@ -93,6 +93,7 @@ type world struct {
 	q       Queue
 	limit   int
 	d       Deliverer
+	healthy func() bool
 	serving sync.WaitGroup
 
 	// What fate has for the next engine; all random, in a test's own order.
@@ -104,6 +105,7 @@ type fate struct {
 	unborn        bool          // it does not even start
 	after         time.Duration // so long after its start
 	hears, speaks int           // so many bytes of commands, of reports
+	freezes       bool          // after that time it does not end but stands still, until it is killed
 }
 
 var errKilled = errors.New("killed")
@@ -115,30 +117,47 @@ func (w *world) start() (*Engine, error) {
 	}
 	in, commands := io.Pipe()
 	fromEngine, out := io.Pipe()
-	kill := func() { // both pipes end, wherever they are
+	frozen, dead := make(chan bool), make(chan bool)
+	kill := sync.OnceFunc(func() { // both pipes end, wherever they are
 		in.CloseWithError(errKilled)
 		out.CloseWithError(io.EOF)
+		close(dead)
+	})
+	timer := time.AfterFunc(end.after, func() {
+		if end.freezes {
+			close(frozen)
+			return
+		}
+		kill()
+	})
+	still := func() {
+		select {
+		case <-frozen:
+			<-dead
+		default:
+		}
 	}
-	timer := time.AfterFunc(end.after, kill)
 	w.serving.Go(func() {
-		Serve(context.Background(), &limited{in, end.hears, kill}, &spoken{out, end.speaks, kill}, Config{w.limit, w.q}, w.d)
+		c := Config{Limit: w.limit, Queue: w.q, Healthy: w.healthy}
+		Serve(context.Background(), &limited{in, end.hears, kill, still}, &spoken{out, end.speaks, kill, still}, c, w.d)
 		kill()
 		timer.Stop()
 	})
-	return &Engine{Commands: commands, Reports: fromEngine, End: kill}, nil
+	return &Engine{Commands: commands, Reports: fromEngine, Kill: kill, End: kill}, nil
 }
 
 // limited reads n bytes and then kills.
 type limited struct {
-	r    io.Reader
-	n    int
-	kill func()
+	r           io.Reader
+	n           int
+	kill, still func()
 }
 
 func (l *limited) Read(b []byte) (int, error) {
 	if l.n == 0 {
 		l.kill()
 	}
+	l.still()
 	n, err := l.r.Read(b[:min(len(b), max(l.n, 1))])
 	l.n -= n
 	return n, err
@@ -146,12 +165,13 @@ func (l *limited) Read(b []byte) (int, error) {
 
 // spoken writes n bytes and then kills.
 type spoken struct {
-	w    io.Writer
-	n    int
-	kill func()
+	w           io.Writer
+	n           int
+	kill, still func()
 }
 
 func (s *spoken) Write(b []byte) (int, error) {
+	s.still()
 	n, err := s.w.Write(b[:min(len(b), s.n)])
 	s.n -= n
 	if n < len(b) {
@@ -161,11 +181,11 @@ func (s *spoken) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// chance is a fate: a third of the engines each end by time, by a byte heard,
-// by a byte spoken, wherever in a command or report that is.
+// chance is a fate: engines end by time, by a byte heard, by a byte spoken,
+// wherever in a command or report that is, or stand still.
 func chance(r *rand.Rand) fate {
 	f := fate{after: time.Hour, hears: 1 << 30, speaks: 1 << 30, unborn: r.IntN(20) == 0}
-	switch r.IntN(4) {
+	switch r.IntN(5) {
 	case 0:
 		f.after = time.Duration(r.IntN(2000)) * time.Millisecond
 	case 1:
@@ -174,6 +194,8 @@ func chance(r *rand.Rand) fate {
 		f.speaks = r.IntN(200)
 	case 3:
 		f.after = time.Duration(r.IntN(60)) * time.Second
+	case 4:
+		f.after, f.freezes = time.Duration(r.IntN(5000))*time.Millisecond, true
 	}
 	return f
 }
@@ -186,18 +208,18 @@ func TestKills(t *testing.T) {
 	if testing.Short() {
 		worlds = 300
 	}
-	var own, lost int
+	var own, lost, frozen int
 	for seed := range worlds {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(seed), 7))
 			w := &world{q: q, limit: 1 + r.IntN(20), d: deliverer(slowly)}
 			w.fate = func() fate { return chance(r) }
-			a, b := once(t, w, rand.New(rand.NewPCG(uint64(seed), 8)))
-			own, lost = own+a, lost+b
+			a, b, c := once(t, w, rand.New(rand.NewPCG(uint64(seed), 8)))
+			own, lost, frozen = own+a, lost+b, frozen+c
 		})
 	}
-	t.Logf("%d deliveries reported, %d crashed", own, lost)
-	if own < worlds || lost < worlds {
+	t.Logf("%d deliveries reported, %d crashed, %d hung", own, lost, frozen)
+	if own < worlds || lost < worlds || frozen < worlds/2 {
 		t.Error("the dice are loaded")
 	}
 }
@@ -213,8 +235,9 @@ func slowly(_ context.Context, d Delivery) []byte {
 	return []byte("K" + d.Recipient + "\n")
 }
 
-// once is the life of one front, and counts deliveries reported and lost.
-func once(t *testing.T, w *world, r *rand.Rand) (own, lost int) {
+// once is the life of one front, and counts deliveries reported, lost by the
+// death of an engine, and lost in one that hung.
+func once(t *testing.T, w *world, r *rand.Rand) (own, lost, frozen int) {
 	in, toFront := io.Pipe()
 	fromFront, out := io.Pipe()
 	var front sync.WaitGroup
@@ -242,11 +265,13 @@ func once(t *testing.T, w *world, r *rand.Rand) (own, lost int) {
 			own++
 		case crashed, "Zqmail-spawn unable to fork. (#4.3.0)\n":
 			lost++
+		case hung:
+			frozen++
 		default:
 			t.Errorf("%s: %q", rcpt, line)
 		}
 	}
-	return own, lost
+	return own, lost, frozen
 }
 
 // TestPauses: engines that die at once are started ever more slowly, at the
@@ -312,7 +337,7 @@ func TestStrangeEngine(t *testing.T) {
 			io.WriteString(out, "\x05\x03Knobody asked\x00\x00K"+strings.Repeat("x", 3*maxReport)+"\x00\x00Ktwice\x00\xffK\x00")
 			out.Close()
 		}()
-		return &Engine{Commands: commands, Reports: fromEngine, End: func() { in.Close() }}, nil
+		return &Engine{Commands: commands, Reports: fromEngine, Kill: func() {}, End: func() { in.Close() }}, nil
 	}
 	var out strings.Builder
 	Front{Limit: 5, Start: start}.Run(strings.NewReader(stream(order(0, "1/1", "a@b"), order(1, "1/1", "a@b"))), &out)

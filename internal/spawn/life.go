@@ -10,6 +10,7 @@ import (
 type Engine struct {
 	Commands io.WriteCloser // its descriptor 0
 	Reports  io.Reader      // its descriptor 1
+	Kill     func()         // makes it end soon
 	// End kills the process if it still lives, and waits for its end; neither
 	// a write to Commands nor a read from Reports hangs afterwards.
 	End func()
@@ -23,10 +24,15 @@ type life struct {
 	commands chan Command // has room for every slot: run never waits here
 	reports  chan []byte  // closed when the engine has ended
 	hungUp   bool         // commands is closed
+
+	silence *time.Timer // since its last pulse
+	doubted bool        // it has run out once
+	hung    bool        // it has run out twice: killed
 }
 
-func begin(e *Engine, limit int) *life {
-	l := &life{Engine: e, began: time.Now(), commands: make(chan Command, limit), reports: make(chan []byte, limit)}
+func begin(e *Engine, f Front) *life {
+	l := &life{Engine: e, began: time.Now(), silence: time.NewTimer(f.Silence),
+		commands: make(chan Command, f.Limit), reports: make(chan []byte, f.Limit)}
 	go l.feed()   // ends with hangUp
 	go l.listen() // ends with the engine
 	return l

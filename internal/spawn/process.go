@@ -30,7 +30,8 @@ func StartEngine(path string, args []string) (*Engine, error) {
 		reports.Close()
 		return nil, err
 	}
-	return &Engine{Commands: commands, Reports: reports, End: func() {
+	kill := func() { p.Kill() } // it fails when there is nobody left
+	return &Engine{Commands: commands, Reports: reports, Kill: kill, End: func() {
 		p.Kill()
 		p.Wait()
 		commands.Close()

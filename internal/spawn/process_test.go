@@ -3,6 +3,7 @@ package spawn
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -14,8 +15,10 @@ import (
 	"time"
 )
 
-// engineVar makes of the test program an engine.
-const engineVar = "SPAWN_TEST_ENGINE"
+const (
+	engineVar = "SPAWN_TEST_ENGINE" // makes of the test program an engine
+	calmVar   = "SPAWN_TEST_CALM"   // that is not killed
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(engineVar); dir != "" {
@@ -34,10 +37,14 @@ func testEngine(dir string) int {
 	if err != nil {
 		return 111
 	}
-	moment := time.Duration(rand.IntN(60)) * time.Millisecond
-	time.AfterFunc(moment, func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) })
+	var out io.Writer = os.Stdout
+	if os.Getenv(calmVar) == "" {
+		out = abrupt{}
+		moment := time.Duration(rand.IntN(60)) * time.Millisecond
+		time.AfterFunc(moment, func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) })
+	}
 	q := Queue{Mess: mess, Owner: uint32(os.Getuid())}
-	err = Serve(context.Background(), os.Stdin, abrupt{}, Config{slots, q}, deliverer(unruly))
+	err = Serve(context.Background(), os.Stdin, out, Config{Limit: slots, Queue: q}, deliverer(unruly))
 	if err != nil {
 		return 111
 	}
@@ -58,6 +65,8 @@ func (abrupt) Write(b []byte) (int, error) {
 func unruly(_ context.Context, d Delivery) []byte {
 	time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
 	switch {
+	case d.Host == "stops":
+		syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 	case d.Host != "unruly":
 	case rand.IntN(4) == 0:
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -128,6 +137,26 @@ func TestProcesses(t *testing.T) {
 	t.Logf("%d engines, %d deliveries reported, %d crashed", engines, own, len(said)-own)
 	if len(said) != asked || engines < 10 || own == 0 || own == asked {
 		t.Errorf("%d of %d answered", len(said), asked)
+	}
+}
+
+// TestStopped: a process that stands still is ended, whoever stopped it.
+func TestStopped(t *testing.T) {
+	t.Setenv(engineVar, queue(t).Mess.Name())
+	t.Setenv(calmVar, "yes")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var engine *Engine
+	var out strings.Builder
+	Front{Limit: 2, Silence: time.Second, Start: func() (*Engine, error) {
+		engine, err = StartEngine(self, []string{"engine"})
+		return engine, err
+	}}.Run(strings.NewReader(stream(order(0, "1/1", "a@stops"), order(1, "1/1", "a@stops"))), &out)
+	says(t, []byte(out.String()), map[byte][]string{0: {hung}, 1: {hung}})
+	if _, err := engine.Commands.Write([]byte{0}); err == nil {
+		t.Error("it can still be told what to do")
 	}
 }
 

@@ -6,14 +6,26 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 )
 
-// crashed is the report of a delivery that ended without one.
-const crashed = "Zqmail-remote crashed.\n"
+const (
+	// crashed is the report of a delivery that ended without one.
+	crashed = "Zqmail-remote crashed.\n"
+	// hung is that of one which did not end for long: its message may be out.
+	hung = "Zqmail-remote crashed. Possible duplicate!\n"
+)
 
 // MaxLimit is the most deliveries at a time: a slot is a byte, and so is the
 // limit that qmail-send is told.
 const MaxLimit = 255
+
+// pulseSlot, which is nobody's, is that of the empty reports that Serve makes
+// every pulse while all is well. Front keeps them from qmail-send.
+const (
+	pulseSlot = MaxLimit
+	pulse     = 30 * time.Second
+)
 
 // Delivery is one message to one recipient.
 type Delivery struct {
@@ -35,21 +47,26 @@ type Deliverer interface {
 type Config struct {
 	Limit int // deliveries at a time, 1 to MaxLimit
 	Queue Queue
+	// Healthy reports whether every delivery under way may still come to its
+	// end; nil: nobody can know. It may also hang when something is wrong.
+	Healthy func() bool
 }
 
 // Serve says its limit to out, runs the commands of in, and reports each once,
 // in any order. It returns when in has ended and every delivery has reported;
-// ctx is for the deliveries, not for Serve. Compat(qmail): a failed read is the
-// end of the input; a failed write ends the reports but not the deliveries, and
-// is returned.
+// ctx is for the deliveries, not for Serve. Meanwhile it pulses: out is a Front's.
+// Compat(qmail): a failed read is the end of the input; a failed write ends the
+// reports but not the deliveries, and is returned.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, c Config, d Deliverer) error {
 	if c.Limit < 1 || c.Limit > MaxLimit {
 		panic("spawn: a limit that no byte can say")
 	}
 	s := &server{Config: c, deliverer: d, reports: make(chan answer, c.Limit)}
 	var err error
-	var writing, running sync.WaitGroup
+	var writing, pulsing, running sync.WaitGroup
 	writing.Go(func() { err = s.write(out) })
+	done := make(chan struct{})
+	pulsing.Go(func() { s.pulse(done) })
 	orders := make(chan Command)
 	commands(in, func(c Command) {
 		if fault := s.occupy(&c); fault != "" {
@@ -69,9 +86,27 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, c Config, d Deliver
 	})
 	close(orders)
 	running.Wait()
+	close(done)
+	pulsing.Wait()
 	close(s.reports)
 	writing.Wait()
 	return err
+}
+
+// pulse shows Front that we live, through all that a report goes through.
+func (s *server) pulse(done <-chan struct{}) {
+	t := time.NewTicker(pulse)
+	defer t.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-t.C:
+			if s.Healthy == nil || s.Healthy() {
+				s.reports <- answer{slot: pulseSlot, refused: true}
+			}
+		}
+	}
 }
 
 // run carries one command out and reports it. A goroutine runs one after another,

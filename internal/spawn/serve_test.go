@@ -108,7 +108,7 @@ func TestServe(t *testing.T) {
 		order(4, "1/1", "x@nul"), order(5, "1/1", "x@exits"), order(6, "1/9", "a@b"), order(7, "x", "a"), order(8, "1", "a@b"), order(20, "1/1", "a@b"))
 	for way, r := range map[string]io.Reader{"whole": strings.NewReader(in), "byte by byte": iotest.OneByteReader(strings.NewReader(in + "\x091/"))} {
 		var out bytes.Buffer
-		if err := Serve(t.Context(), r, &out, Config{20, queue(t)}, d); err != nil {
+		if err := Serve(t.Context(), r, &out, Config{Limit: 20, Queue: queue(t)}, d); err != nil {
 			t.Error(way, err)
 		}
 		if limit, _ := reports(t, out.Bytes()); limit != 20 {
@@ -166,7 +166,7 @@ func TestSlotReuse(t *testing.T) {
 	fromServe, out := io.Pipe()
 	release := make(chan bool)
 	go func() {
-		Serve(t.Context(), in, out, Config{3, queue(t)}, deliverer(func(_ context.Context, d Delivery) []byte {
+		Serve(t.Context(), in, out, Config{Limit: 3, Queue: queue(t)}, deliverer(func(_ context.Context, d Delivery) []byte {
 			<-release
 			return []byte("K" + d.Host)
 		}))
@@ -215,7 +215,7 @@ func TestAllSlots(t *testing.T) {
 	var running atomic.Int32
 	all := make(chan bool)
 	var out bytes.Buffer
-	err := Serve(t.Context(), strings.NewReader(stream(list...)), &out, Config{MaxLimit, queue(t)}, deliverer(func(_ context.Context, d Delivery) []byte {
+	err := Serve(t.Context(), strings.NewReader(stream(list...)), &out, Config{Limit: MaxLimit, Queue: queue(t)}, deliverer(func(_ context.Context, d Delivery) []byte {
 		if running.Add(1) == MaxLimit {
 			close(all)
 		}
@@ -236,7 +236,7 @@ func TestAllSlots(t *testing.T) {
 // TestDeaf: when nobody reads reports, deliveries are finished all the same.
 func TestDeaf(t *testing.T) {
 	var done atomic.Int32
-	err := Serve(t.Context(), strings.NewReader(stream(order(0, "1/1", "a@b"), order(1, "1/1", "a@b"))), failing{}, Config{2, queue(t)},
+	err := Serve(t.Context(), strings.NewReader(stream(order(0, "1/1", "a@b"), order(1, "1/1", "a@b"))), failing{}, Config{Limit: 2, Queue: queue(t)},
 		deliverer(func(context.Context, Delivery) []byte { done.Add(1); return []byte("K") }))
 	if !errors.Is(err, io.ErrClosedPipe) || done.Load() != 2 {
 		t.Errorf("%v, %d deliveries", err, done.Load())
