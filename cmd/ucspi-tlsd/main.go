@@ -64,7 +64,7 @@ func run(args []string, env inbound.Env) int {
 	} else {
 		env.Apply(offer.variables())
 	}
-	err = syscall.Exec(find(prog[0], env.Get("PATH")), prog, env)
+	err = syscall.Exec(fdconn.Find(prog[0], env.Get("PATH")), prog, env)
 	complain("unable to run " + prog[0] + ": " + err.Error())
 	return exitSystem
 }

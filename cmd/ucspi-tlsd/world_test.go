@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -91,7 +93,9 @@ func serve(t *testing.T, bin string, env []string, args ...string) *served {
 	}
 	defer f.Close()
 	r := &served{t: t, raw: client.(*net.TCPConn), conn: client, r: bufio.NewReader(client)}
-	r.cmd = exec.Command(bin+"/ucspi-tlsd", args...)
+	ctx, cancel := context.WithTimeout(context.Background(), patience) // ends a program that hangs, and the test
+	t.Cleanup(cancel)
+	r.cmd = exec.CommandContext(ctx, bin+"/ucspi-tlsd", args...)
 	r.cmd.Env = append([]string{"PATH=/usr/bin:/bin", "TCPREMOTEIP=192.0.2.1"}, env...)
 	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = f, f, &r.log
 	client.SetDeadline(time.Now().Add(patience))
@@ -117,7 +121,7 @@ func (r *served) end() (int, string) {
 // over waits for every process: the program, and whoever has its standard error.
 func (r *served) over() (int, string) {
 	r.t.Helper()
-	if err := r.cmd.Wait(); err != nil && r.cmd.ProcessState == nil || err == exec.ErrWaitDelay {
+	if err := r.cmd.Wait(); errors.Is(err, context.DeadlineExceeded) || errors.Is(err, exec.ErrWaitDelay) {
 		r.t.Fatalf("a process is left behind: %v; %s", err, r.log.String())
 	}
 	return r.cmd.ProcessState.ExitCode(), r.log.String()

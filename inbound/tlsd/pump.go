@@ -8,15 +8,12 @@ import (
 	"postrider/internal/fdconn"
 )
 
-// linger is how long the peer may take to hear the rest of what a program had
-// said before it ended. There is nobody left whose time-out would count.
-const linger = 30 * time.Second
-
 // pump is a session at work.
 type pump struct {
 	*Session
 	program *Program
 	options options.Options
+	early   bool // the peer ended before the program was gone; of the goroutine that reads
 }
 
 // Carry brings bytes both ways until both ways have ended or the program is
@@ -24,14 +21,14 @@ type pump struct {
 // error is of the kind Talk: broken TLS or, with StrictEnd, an end without
 // close_notify.
 func (s *Session) Carry(p *Program, o options.Options) error {
-	w := &pump{s, p, o}
+	w := &pump{Session: s, program: p, options: o}
 	over := make(chan struct{})
 	var ways, watch sync.WaitGroup
 	watch.Go(func() { w.last(over) })
 	var heard error
 	ways.Go(func() {
 		heard, _ = fdconn.Copy(p, w)
-		if heard != nil {
+		if heard != nil && w.early {
 			s.raw.Close() // what the program still says must not seem to arrive
 		}
 	})
@@ -41,8 +38,8 @@ func (s *Session) Carry(p *Program, o options.Options) error {
 	watch.Wait()
 	s.raw.Close()
 	switch {
-	case w.isGone():
-		return nil // it had said all; what the peer did then is nobody's business
+	case !w.early:
+		return nil // the program had said all; what the peer did then is nobody's business
 	case heard != nil:
 		return &Error{Talk, heard}
 	case o.StrictEnd && s.raw.ended.Load():
@@ -52,12 +49,12 @@ func (s *Session) Carry(p *Program, o options.Options) error {
 }
 
 // last limits what can happen when the program is gone: nobody reads what the
-// peer says, and the peer has linger to hear what is left.
+// peer says, and the peer has Linger to hear what is left.
 func (w *pump) last(over chan struct{}) {
 	select {
 	case <-over:
 	case <-w.program.Gone():
-		w.raw.SetWriteDeadline(time.Now().Add(linger))
+		w.raw.SetWriteDeadline(time.Now().Add(w.Linger))
 		w.raw.SetReadDeadline(time.Now())
 	}
 }
@@ -71,7 +68,14 @@ func (w *pump) isGone() bool {
 	}
 }
 
-func (w *pump) Read(b []byte) (int, error)  { return w.conn.Read(b) }
+func (w *pump) Read(b []byte) (int, error) {
+	n, err := w.conn.Read(b)
+	if err != nil {
+		w.early = !w.isGone() // the program may end because of what we tell it next
+	}
+	return n, err
+}
+
 func (w *pump) Write(b []byte) (int, error) { return w.conn.Write(b) }
 
 // CloseWrite says that we send no more: by close_notify (RFC 8446 §6.1), and in

@@ -14,6 +14,9 @@ import (
 	"postrider/internal/fdconn"
 )
 
+// linger is the Session's that Handshake makes.
+const linger = 30 * time.Second
+
 // Config is what a handshake needs.
 type Config struct {
 	Keys    *Keys
@@ -23,6 +26,10 @@ type Config struct {
 
 // Session is an established TLS connection.
 type Session struct {
+	// Linger is how long the peer may take to hear the rest of what a program had
+	// said before it was gone. There is nobody left whose time-out would count.
+	Linger time.Duration
+
 	conn     *tls.Conn
 	raw      *network
 	verified bool // the client's certificate has a chain to our anchors
@@ -46,7 +53,7 @@ func (n *network) Read(p []byte) (int, error) {
 // after an error. Its errors are of the kinds Talk and, where no certificate
 // fits, Files.
 func Handshake(ctx context.Context, conn *fdconn.Conn, c Config) (*Session, error) {
-	s := &Session{raw: &network{Conn: conn}}
+	s := &Session{raw: &network{Conn: conn}, Linger: linger}
 	if c.Time > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Time)
