@@ -7,7 +7,7 @@ GO      = go
 # How many deliveries qmail-rspawn offers to run at once, 255 at the most.
 SPAWN   = 255
 
-PROGRAMS = qmail-remote qmail-remote-io ucspi-tlsc qmail-tcpto qmail-tcpok qmail-rspawn qmail-rstat \
+PROGRAMS = qmail-remote qmail-remote-io ucspi-tlsc qmail-tcpto qmail-tcpok qmail-rspawn qmail-rstat qmail-smtpd \
 	ucspi-tlsd ucspi-tlsd-io fixsmtpio smtpd-starttls-proxy-io qmail-qfilter-addtlsheader
 LDFLAGS = -s -w -X postrider/internal/home.Default=$(QMAIL)
 BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags
@@ -58,9 +58,10 @@ check-limits: all
 
 # Programs go to $(QMAIL)/bin, man pages to $(QMAIL)/man. What stood there is
 # kept once as NAME.orig, and comes back with `make uninstall`. qmail-rspawn
-# stays as it is, and qmail-rstat away, unless RSPAWN=yes.
+# stays as it is, and qmail-rstat away, unless RSPAWN=yes; qmail-smtpd stays as it
+# is unless SMTPD=yes.
 install: all
-	RSPAWN=$(RSPAWN) sh .ci/install '$(DESTDIR)$(QMAIL)'
+	RSPAWN=$(RSPAWN) SMTPD=$(SMTPD) sh .ci/install '$(DESTDIR)$(QMAIL)'
 
 uninstall:
 	sh .ci/uninstall '$(DESTDIR)$(QMAIL)'

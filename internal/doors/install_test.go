@@ -53,6 +53,11 @@ func TestInstall(t *testing.T) {
 			t.Errorf("%s: %v, %v", p, s, err)
 		}
 	}
+	for _, p := range []string{"qmail-rspawn", "qmail-rstat", "qmail-smtpd"} { // only when asked for
+		if _, err := os.Stat(filepath.Join(home, "bin", p)); !os.IsNotExist(err) {
+			t.Errorf("%s is installed (%v)", p, err)
+		}
+	}
 	for _, p := range []string{"man8/qmail-remote.8", "man8/qmail-remote-io.8", "man8/ucspi-tlsc.8", "man8/qmail-tcpto.8", "man5/smtproutes.5", "man5/tlsdestinations.5"} {
 		if _, err := os.Stat(filepath.Join(home, "man", p)); err != nil {
 			t.Error(err)
