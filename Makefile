@@ -15,8 +15,9 @@ BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags
 # Programs that report to qmail begin before the Go runtime does, where there
 # are instructions for it: see internal/entry.
 PLATFORM := $(shell $(GO) env GOOS GOARCH | tr '\n' ' ')
-ENTRY    := $(if $(findstring linux amd64,$(PLATFORM))$(findstring linux arm64,$(PLATFORM)),-E postrider_start)
-bin/qmail-remote bin/qmail-remote-io bin/ucspi-tlsd-io: LDFLAGS += $(ENTRY)
+ENTRY    := $(if $(findstring linux amd64,$(PLATFORM))$(findstring linux arm64,$(PLATFORM)),-E postrider_)
+bin/qmail-remote bin/qmail-remote-io bin/ucspi-tlsd-io: LDFLAGS += $(ENTRY:_=_start)
+bin/ucspi-tlsc: LDFLAGS += $(ENTRY:_=_helper)
 bin/qmail-rspawn: LDFLAGS += -X main.defaultLimit=$(SPAWN)
 
 all: $(PROGRAMS:%=bin/%) bin/qmail-smtpc

@@ -17,6 +17,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"postrider/internal/entry"
 )
 
 // Exit codes, as those of s6-tlsc; other codes are the program's own.
@@ -28,6 +30,7 @@ const (
 )
 
 func main() {
+	entry.Lift()
 	debug.SetTraceback("crash")
 	os.Exit(run(os.Args, os.Environ()))
 }

@@ -53,7 +53,7 @@ var may = map[string]string{
 	"internal/peers":      "internal/nettest",
 	"cmd/qmail-remote-io": "smtpc internal/report internal/fdconn internal/smtp internal/qmtp internal/chain/job internal/entry",
 	"internal/chain/job":  "internal/smtp smtpc",
-	"cmd/ucspi-tlsc":      "tlspolicy tlspolicy/handshake internal/fdconn",
+	"cmd/ucspi-tlsc":      "tlspolicy tlspolicy/handshake internal/fdconn internal/entry",
 	"cmd/qmail-tcpto":     "tcpto internal/home",
 	"cmd/qmail-tcpok":     "tcpto internal/home",
 	"cmd/qmail-rstat":     "internal/observe/state internal/home",

@@ -21,6 +21,9 @@
 //     no matter (a twentieth of a delivery's cost);
 //   - goes on to the runtime's own entry point.
 //
+// A program that reports to no qmail begins at postrider_helper, which exits with
+// 111 where the other reports.
+//
 // It is in force when the linker is told -E postrider_start, as the Makefile
 // does on linux/amd64 and linux/arm64; a plain `go build` is a program without
 // it. The package is empty on other systems.

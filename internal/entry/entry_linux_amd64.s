@@ -36,6 +36,15 @@ GLOBL	processors<>(SB), RODATA, $16
 // postrider_start is entered by the kernel with the stack that it has laid out:
 // argc, argv, nil, envp, nil, auxv (ELF psABI). There is no Go stack yet.
 TEXT postrider_start(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	XORL	R15, R15
+	JMP	begin<>(SB)
+
+// postrider_helper is postrider_start of a program that reports to no qmail.
+TEXT postrider_helper(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVQ	$1, R15
+	JMP	begin<>(SB)
+
+TEXT begin<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ	SP, BX
 
 	// May addresses be reserved? (RLIMIT_AS)
@@ -152,6 +161,9 @@ rest:
 	JMP	_rt0_amd64_linux(SB)
 
 fail:
+	MOVQ	$111, DI
+	TESTQ	R15, R15
+	JNZ	exit
 	MOVQ	SYS_write, AX
 	MOVQ	$1, DI
 	LEAQ	noMemory<>(SB), SI

@@ -33,6 +33,14 @@ DATA	processors<>+8(SB)/8, $"CS=1\x00\x00\x00\x00"
 GLOBL	processors<>(SB), RODATA, $16
 
 TEXT postrider_start(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVD	$0, R22
+	B	begin<>(SB)
+
+TEXT postrider_helper(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVD	$1, R22
+	B	begin<>(SB)
+
+TEXT begin<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVD	RSP, R19
 
 	MOVD	$0, R0
@@ -127,6 +135,8 @@ rest:
 	B	_rt0_arm64_linux(SB)
 
 fail:
+	MOVD	$111, R0
+	CBNZ	R22, exit
 	MOVD	$1, R0
 	MOVD	$noMemory<>(SB), R1
 	MOVD	$26, R2
