@@ -8,7 +8,7 @@ GO      = go
 SPAWN   = 255
 
 PROGRAMS = qmail-remote qmail-remote-io ucspi-tlsc qmail-tcpto qmail-tcpok qmail-rspawn qmail-rstat qmail-smtpd \
-	ucspi-tlsd ucspi-tlsd-io fixsmtpio smtpd-starttls-proxy-io qmail-qfilter-addtlsheader
+	ucspi-tlsd ucspi-tlsd-io fixsmtpio smtpd-starttls-proxy-io qmail-qfilter-addtlsheader qmail-authup checknotroot
 LDFLAGS = -s -w -X postrider/internal/home.Default=$(QMAIL)
 BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags
 
@@ -20,15 +20,18 @@ bin/qmail-remote bin/qmail-remote-io bin/ucspi-tlsd-io: LDFLAGS += $(ENTRY:_=_st
 bin/ucspi-tlsc: LDFLAGS += $(ENTRY:_=_helper)
 bin/qmail-rspawn: LDFLAGS += -X main.defaultLimit=$(SPAWN)
 
-all: $(PROGRAMS:%=bin/%) bin/qmail-smtpc
+all: $(PROGRAMS:%=bin/%) bin/qmail-smtpc bin/authup bin/qmail-popup
 
-.PHONY: all $(PROGRAMS:%=bin/%) bin/qmail-smtpc demo test check bench fuzz sweep check-limits install uninstall clean
+.PHONY: all $(PROGRAMS:%=bin/%) bin/qmail-smtpc bin/authup bin/qmail-popup demo test check bench fuzz sweep check-limits install uninstall clean
 
 $(PROGRAMS:%=bin/%):
 	$(BUILD) '$(LDFLAGS)' -o $@ ./cmd/$(notdir $@)
 
 bin/qmail-smtpc: bin/qmail-remote-io
 	ln -f bin/qmail-remote-io $@
+
+bin/authup bin/qmail-popup: bin/qmail-authup
+	ln -f bin/qmail-authup $@
 
 demo: all
 	$(GO) run ./examples/demo -bin bin
@@ -60,9 +63,9 @@ check-limits: all
 # Programs go to $(QMAIL)/bin, man pages to $(QMAIL)/man. What stood there is
 # kept once as NAME.orig, and comes back with `make uninstall`. qmail-rspawn
 # stays as it is, and qmail-rstat away, unless RSPAWN=yes; qmail-smtpd stays as it
-# is unless SMTPD=yes.
+# is unless SMTPD=yes, qmail-popup unless POPUP=yes.
 install: all
-	RSPAWN=$(RSPAWN) SMTPD=$(SMTPD) sh .ci/install '$(DESTDIR)$(QMAIL)'
+	RSPAWN=$(RSPAWN) SMTPD=$(SMTPD) POPUP=$(POPUP) sh .ci/install '$(DESTDIR)$(QMAIL)'
 
 uninstall:
 	sh .ci/uninstall '$(DESTDIR)$(QMAIL)'
