@@ -1,0 +1,94 @@
+package ofmipd
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestLines(t *testing.T) {
+	for why, list := range map[string][][2]string{ // what comes behind the end is behind "|"
+		"the end":            {{".\r\n", "|"}, {".\n", "|"}, {"a\r\n.\r\nb", "a\n|b"}, {"a\n.\nb", "a\n|b"}, {".\r\n.\r\n", "|.\r\n"}},
+		"line ends":          {{"a\r\nb\nc\r\r\n.\n", "a\nb\nc\r\n|"}, {"\r\n\n.\r\n", "\n\n|"}},
+		"CR elsewhere":       {{"a\rb\r\n.\n", "a\rb\n|"}, {"\r\rb\n.\n", "\r\rb\n|"}, {"\r.\n.\n", "\r.\n|"}},
+		"dots":               {{"..\r\n.\r\n", ".\n|"}, {"..a\n.a\n...\n.\n", ".a\na\n..\n|"}, {"a.\n.\n", "a.\n|"}},
+		"a dot, and then CR": {{".\ra\n.\n", "\ra\n|"}, {".\r\r\n.\n", "\r\n|"}, {".\r.\r\n.\n", "\r.\n|"}},
+		"no end":             {{".", ""}, {".\r", ""}, {"a\r", "a"}, {"a\n..", "a\n."}},
+	} {
+		for _, c := range list {
+			want, behind, done := strings.Cut(c[1], "|")
+			for _, step := range []int{1, 2, len(c[0])} {
+				var l lines
+				var out []byte
+				taken := 0
+				for in := c[0]; in != "" && !l.Done(); in = c[0][taken:] {
+					var n int
+					out, n = l.Append(out, []byte(in[:min(step, len(in))]))
+					taken += n
+				}
+				if string(out) != want || l.Done() != done || done && c[0][taken:] != behind {
+					t.Errorf("%s: %q, %d at once: %q, %v, left %q", why, c[0], step, out, l.Done(), c[0][taken:])
+				}
+			}
+		}
+	}
+}
+
+func TestHead(t *testing.T) {
+	for _, c := range []struct{ why, in, text, tail string }{
+		{"nothing", "", "", ""},
+		{"a header only", "X: y\n z\n", "X: y\n z\n", ""},
+		{"header and body", "X: y\n\nb\n", "X: y\n", "\nb\n"},
+		{"an empty body", "X: y\n\n", "X: y\n", "\n"},
+		{"a body only", "\nb\n", "", "\nb\n"},
+		{"a line that is no field", "X: y\nb\nY: z\n", "X: y\n", "\nb\nY: z\n"},
+		{"no field at all", "b\n\nX: y\n", "", "\nb\n\nX: y\n"},
+		{"a text that is indented", " b\n c\n", "", "\n b\n c\n"},
+		{"a text that is indented, and more", " b\nc\n", "", "\n b\nc\n"},
+		{"a text that is indented, and an empty line", "\tb\n\nc\n", "", "\n\tb\n\nc\n"},
+		{"a continuation of nothing", " b\nX: y\n\nc\n", " b\nX: y\n", "\nc\n"},
+	} {
+		for _, step := range []int{1, 3, 100} {
+			var h head
+			var body []byte
+			for in := c.in; in != ""; in = in[min(step, len(in)):] {
+				more := []byte(in[:min(step, len(in))])
+				if h.ended {
+					body = append(body, more...)
+				} else if !h.take(more) {
+					t.Fatalf("%s: too large", c.why)
+				}
+			}
+			if !h.ended {
+				h.finish()
+			}
+			if got := string(h.tail) + string(body); string(h.text) != c.text || got != c.tail {
+				t.Errorf("%s, %d at once: %q and %q", c.why, step, h.text, got)
+			}
+		}
+	}
+}
+
+func TestHeadTooLarge(t *testing.T) {
+	fill := func(text string) (h head, ok bool) {
+		ok = true
+		for ; text != "" && ok && !h.ended; text = text[min(4096, len(text)):] {
+			ok = h.take([]byte(text[:min(4096, len(text))]))
+		}
+		return h, ok
+	}
+	field := "X: " + strings.Repeat("y", 995) + "\n"
+	if h, ok := fill(strings.Repeat(field, maxHeader/len(field)) + "\nbody"); !ok || !h.ended {
+		t.Error("a header of what is allowed is too large")
+	}
+	for why, text := range map[string]string{
+		"fields":          strings.Repeat(field, maxHeader/len(field)+1) + "\nbody",
+		"one field":       "X: " + strings.Repeat("y", maxHeader),
+		"no name":         strings.Repeat("y", maxHeader+1),
+		"indented":        strings.Repeat(" "+field, maxHeader/len(field)+1),
+		"one empty field": "X:" + strings.Repeat(" ", maxHeader),
+	} {
+		if _, ok := fill(text); ok {
+			t.Errorf("%s: not too large", why)
+		}
+	}
+}
