@@ -19,7 +19,10 @@ import (
 // what Postfix offers AUTH with.
 func wanted() [][]string {
 	return [][]string{
-		{"postfix", "libsasl2-modules", "libsasl2-modules-db", "sasl2-bin", "unbound", "knot", "tinycdb", "ucspi-tcp"},
+		{
+			"postfix", "libsasl2-modules", "libsasl2-modules-db", "sasl2-bin", "unbound", "knot", "tinycdb", "ucspi-tcp",
+			"daemontools", "swaks", "libnet-ssleay-perl", "curl", "openssl",
+		},
 		{"exim4-daemon-heavy"},
 	}
 }
