@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	authtest.Main()
 	dir, err := authtest.Install()
 	if err == nil {
-		err = proctest.Build(dir, "qmail-authup", "checknotroot")
+		err = proctest.Build(dir, "qmail-authup", "checknotroot", "fixsmtpio", "qmail-smtpd", "qmail-ofmipd")
 	}
 	for _, name := range []string{"authup", "qmail-popup"} {
 		if err == nil {
@@ -94,9 +94,7 @@ type session struct {
 func (p place) begin(t *testing.T, env []string, files []*os.File, args ...string) *session {
 	t.Helper()
 	ours, theirs := pair(t)
-	s := &session{Conn: ours, cmd: exec.Command(filepath.Join(bin, args[0]), args[1:]...)}
-	s.cmd.Args[0] = args[0]
-	s.cmd.Env = p.env(env...)
+	s := &session{Conn: ours, cmd: p.command(env, args...)}
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = theirs, theirs, &s.log
 	s.cmd.ExtraFiles = files
 	if err := s.cmd.Start(); err != nil {
@@ -168,11 +166,17 @@ func (s *session) end(t *testing.T) (rest string, code int) {
 	return string(b), s.cmd.ProcessState.ExitCode()
 }
 
-// piped runs a program on pipes, all that the client says waiting there.
-func (p place) piped(env []string, in string, args ...string) (out string, code int) {
+// command is a program of bin, with its environment.
+func (p place) command(env []string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(bin, args[0]), args[1:]...)
 	cmd.Args[0] = args[0]
 	cmd.Env = p.env(env...)
+	return cmd
+}
+
+// piped runs a program on pipes, all that the client says waiting there.
+func (p place) piped(env []string, in string, args ...string) (out string, code int) {
+	cmd := p.command(env, args...)
 	cmd.Stdin = strings.NewReader(in)
 	b, _ := cmd.Output()
 	return string(b), cmd.ProcessState.ExitCode()
