@@ -8,7 +8,8 @@ GO      = go
 SPAWN   = 255
 
 PROGRAMS = qmail-remote qmail-remote-io ucspi-tlsc qmail-tcpto qmail-tcpok qmail-rspawn qmail-rstat qmail-smtpd \
-	ucspi-tlsd ucspi-tlsd-io fixsmtpio smtpd-starttls-proxy-io qmail-qfilter-addtlsheader qmail-authup checknotroot
+	ucspi-tlsd ucspi-tlsd-io fixsmtpio smtpd-starttls-proxy-io qmail-qfilter-addtlsheader qmail-authup checknotroot \
+	qmail-ofmipd
 LDFLAGS = -s -w -X postrider/internal/home.Default=$(QMAIL)
 BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags
 
