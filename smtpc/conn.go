@@ -31,8 +31,9 @@ type Conn struct {
 
 	// What transactions have left behind, see reuse.go.
 	sends int
-	spoke time.Time // when the last one ended
-	dirty bool      // the server still holds a transaction that we gave up
+	spoke time.Time     // when the last one ended, or its content
+	took  time.Duration // from the end of content to the verdict on it, last time
+	dirty bool          // the server still holds a transaction that we gave up
 
 	// The listener, see listen.go.
 	listening sync.WaitGroup

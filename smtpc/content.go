@@ -15,6 +15,9 @@ func (t *talk) content() smtp.Stage {
 	if t.way == byChunks {
 		return t.chunks()
 	}
+	if content, ok := t.msg.Whole(); ok {
+		return t.whole(content)
+	}
 	size := -1
 	if t.msg.Again() {
 		size = int(min(2*t.msg.Size, smallFlight+1)) // as large as encoding can make it

@@ -27,7 +27,8 @@ func (c *Conn) Transactions() int { return c.sends }
 // whose message never came must be forgotten before the next (RFC 5321 §4.1.1.5).
 func (t *talk) settled() {
 	t.sends++
-	t.spoke = time.Now()
+	now := time.Now()
+	t.took, t.spoke = now.Sub(t.spoke), now
 	// Refused content ends the server's transaction too; refused recipients,
 	// or a refused DATA, leave it open.
 	open := t.tx.Stage == smtp.AtRcpt || t.tx.Stage == smtp.AtData

@@ -49,6 +49,9 @@ type talk struct {
 	dotted bool   // a lone dot has ended what nobody was to get
 	open   bool   // the server may believe in a transaction that we have left
 
+	follow func() (Following, bool) // may be nil
+	begun  *talk                    // what has begun behind the content, see follow.go
+
 	next  smtp.Stage
 	said  int // RCPTs said
 	due   smtp.Stage
@@ -58,33 +61,43 @@ type talk struct {
 // Send carries one transaction from MAIL to the verdict. After an Ending with
 // NoFault the conversation is in step, but for one at AtBody.
 func (c *Conn) Send(ctx context.Context, env smtp.Envelope, msg *smtp.Message) smtp.Transaction {
-	t := &talk{Conn: c, env: env, msg: msg}
-	t.tx.TLS = c.tls
-	if c.over {
-		t.end(gone(smtp.AtMail))
-		return t.tx
-	}
-	defer c.watch(ctx)()
+	tx, _ := c.SendThen(ctx, env, msg, nil)
+	return tx
+}
+
+// start begins a transaction at its beginning.
+func (t *talk) start() {
 	end := t.prepare()
 	if end == nil {
 		end = t.reset()
 	}
 	if end != nil {
 		t.tx.Ending = *end
-		return t.tx
+		return
 	}
-	defer t.settled()
+	t.rewind()
 	t.converse()
-	if t.settle() && t.plainer() {
-		t.converse()
-		t.settle()
-	}
-	return t.tx
 }
 
-// converse lets the cursors run, to the end of the transaction.
-func (t *talk) converse() {
+// rewind sets the cursors to the beginning.
+func (t *talk) rewind() {
 	t.next, t.due, t.said, t.taken, t.tx.Rcpts = smtp.AtMail, smtp.AtMail, 0, 0, nil
+}
+
+// converse brings a transaction to its end, and leaves nothing behind that the
+// next would have to clear up, unless that one has begun.
+func (t *talk) converse() {
+	defer t.settled()
+	t.run()
+	if t.begun == nil && t.settle() && t.plainer() {
+		t.rewind()
+		t.run()
+		t.settle()
+	}
+}
+
+// run lets the cursors run, to the end of the transaction.
+func (t *talk) run() {
 	for t.due != smtp.AtQuit {
 		switch {
 		case t.due == smtp.AtBody:
@@ -203,7 +216,7 @@ func (t *talk) verdict(r smtp.Reply) smtp.Stage {
 		return t.end(t.unchunked(r))
 	case !r.Positive():
 		return t.end(t.refused(smtp.AtDot, r))
-	case t.owed > 0: // RFC 3030 §2: each chunk has its reply
+	case t.owed > 0 && t.begun == nil: // RFC 3030 §2: each chunk has its reply
 		return smtp.AtDot
 	}
 	return t.end(&smtp.Ending{Stage: smtp.AtQuit, Reply: r})
