@@ -32,7 +32,6 @@ func main() {
 	// One delivery never computes on two processors: waking a second thread for
 	// each reply costs more than it gains.
 	runtime.GOMAXPROCS(1)
-	runtime.MemProfileRate = 0 // nobody reads that profile
 	room()
 	os.Exit(run(context.Background(), os.Args, os.Stdin, write))
 }
