@@ -71,6 +71,12 @@ func (g *Gate) State() State {
 // Errors: ErrWait, ErrBroken (as *BrokenError), and ctx's own. When ctx ends in
 // the moment of the turn, there may be a Pass all the same.
 func (g *Gate) Enter(ctx context.Context, key string) (*Pass, error) {
+	return g.EnterOffering(ctx, key, nil)
+}
+
+// EnterOffering is Enter for a delivery that another may take along out of the
+// line, see Pass.Follow; offer is what that one is shown, and nil is no offer.
+func (g *Gate) EnterOffering(ctx context.Context, key string, offer any) (*Pass, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -87,6 +93,7 @@ func (g *Gate) Enter(ctx context.Context, key string) (*Pass, error) {
 		return nil, ErrWait
 	}
 	w := g.queue(d, now)
+	w.offer = offer
 	g.mu.Unlock()
 	return g.wait(ctx, w)
 }
@@ -99,6 +106,7 @@ type Pass struct {
 	epoch uint32 // the destination's when it was given
 	probe bool
 	left  bool
+	with  any
 }
 
 // Leave ends the delivery and says what it has learned. Only the first call
@@ -193,7 +201,11 @@ type waiter struct {
 	done  chan struct{}
 	pass  *Pass
 	err   error
+	offer any
+	taken bool // by a Follower
 }
+
+func (w *waiter) decided() bool { return w.pass != nil || w.err != nil || w.taken }
 
 // queue puts a delivery at the end of d's line.
 func (g *Gate) queue(d *destination, now time.Duration) *waiter {
@@ -211,17 +223,21 @@ func (g *Gate) queue(d *destination, now time.Duration) *waiter {
 func (g *Gate) wait(ctx context.Context, w *waiter) (*Pass, error) {
 	t := time.NewTimer(w.look)
 	defer t.Stop()
+	ended := ctx.Done()
 	for {
 		select {
 		case <-w.done:
 			return w.pass, w.err
-		case <-ctx.Done():
+		case <-ended:
+			ended = nil
 			g.mu.Lock()
 			g.dismiss(w, ctx.Err(), g.now())
 			g.mu.Unlock()
 		case <-t.C:
 			g.mu.Lock()
-			if next := g.patience(w); next > 0 {
+			if w.decided() {
+				// Done is about to be closed.
+			} else if next := g.patience(w); next > 0 {
 				t.Reset(next)
 			} else {
 				g.dismiss(w, ErrWait, g.now())
@@ -234,7 +250,7 @@ func (g *Gate) wait(ctx context.Context, w *waiter) (*Pass, error) {
 // dismiss takes w out of its line with an error, unless it has been decided
 // about: a Pass given in the same moment is not lost but used.
 func (g *Gate) dismiss(w *waiter, why error, now time.Duration) {
-	if w.pass != nil || w.err != nil {
+	if w.decided() {
 		return
 	}
 	w.to.line.Remove(w.place)
