@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	authtest.Main()
 	dir, err := authtest.Install()
 	if err == nil {
-		err = proctest.Build(dir, "qmail-authup", "checknotroot", "fixsmtpio", "qmail-smtpd", "qmail-ofmipd")
+		err = proctest.Build(dir, "qmail-authup", "checknotroot", "fixsmtpio", "qmail-smtpd", "qmail-ofmipd", "ucspi-tlsd", "ucspi-tlsd-io")
 	}
 	for _, name := range []string{"authup", "qmail-popup"} {
 		if err == nil {

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"net"
+	"net/smtp"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"postrider/internal/queuetest"
+	"postrider/internal/smtptest"
+)
+
+// keys are a certificate and its key for mx.example, in files.
+func keys(t *testing.T) (cert, key string) {
+	t.Helper()
+	pair := smtptest.Certificate("mx.example")
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chain []byte
+	for _, c := range pair.Certificate {
+		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c})...)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for name, text := range map[string][]byte{cert: chain, key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})} {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// dial runs a UCSPI chain once, for the client that it returns.
+func (p place) dial(t *testing.T, env []string, args ...string) *smtp.Client {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := server.(*net.TCPConn).File()
+	server.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.SetNonblock(int(f.Fd()), false) // as tcpserver gives it
+	cmd := p.command(env, args...)
+	log := new(strings.Builder)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = f, f, log
+	err = cmd.Start()
+	f.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		client.Close()
+		if cmd.Wait(); t.Failed() {
+			t.Log(log)
+		}
+	})
+	c, err := smtp.NewClient(client, "mx.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestSubmission: a message from the standard library's client through
+// ucspi-tlsd, TLS 1.3, qmail-authup, checkpassword and qmail-ofmipd into a queue.
+func TestSubmission(t *testing.T) {
+	p, home := settle(t), queuetest.New(t)
+	home.Control(t, "smtpcapabilities", "PIPELINING\n8BITMIME\n")
+	p.home = string(home)
+	cert, key := keys(t)
+	env := []string{"UCSPITLS=!", "CERTFILE=" + cert, "KEYFILE=" + key, "QUEUE_HOME=" + p.home, "QUEUE_FIRST=", "QUEUE_THEN="}
+	chain := []string{"ucspi-tlsd", "qmail-authup", "smtp", "checkpassword", "qmail-ofmipd"}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(smtptest.AuthorityPEM()))
+	config := &tls.Config{RootCAs: roots, ServerName: "mx.example"}
+
+	c := p.dial(t, env, chain...)
+	if err := c.Mail("u@me.example"); err == nil || !strings.HasPrefix(err.Error(), "530 ") {
+		t.Fatalf("MAIL in clear: %v", err)
+	}
+	if err := c.StartTLS(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Auth(smtp.PlainAuth("", "u", "wrong", "mx.example")); err == nil || !strings.HasPrefix(err.Error(), "535 ") {
+		t.Fatalf("a wrong password: %v", err)
+	}
+
+	c = p.dial(t, env, chain...)
+	if err := c.StartTLS(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Auth(smtp.PlainAuth("", "u", "p", "mx.example")); err != nil {
+		t.Fatal(err)
+	}
+	if err := submit(c); err != nil {
+		t.Fatal(err)
+	}
+	m := home.Only(t)
+	if m.Envelope != queuetest.Envelope("u@me.example", "bob@example.net") || !strings.HasSuffix(m.Content, "\nSubject: hello\n\nthere\n") {
+		t.Errorf("queued %+v", m)
+	}
+	for _, v := range []string{"AUTHUP_USER=u\n", "SSL_PROTOCOL=TLSv1.3\n"} {
+		if !strings.Contains("\n"+m.Env, "\n"+v) {
+			t.Errorf("no %q for qmail-queue:\n%s", v, m.Env)
+		}
+	}
+}
+
+func submit(c *smtp.Client) error {
+	if err := c.Mail("u@me.example"); err != nil {
+		return err
+	}
+	if err := c.Rcpt("bob@example.net"); err != nil {
+		return err
+	}
+	w, err := c.Data()
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write([]byte("Subject: hello\r\n\r\nthere\r\n")); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return c.Quit()
+}
