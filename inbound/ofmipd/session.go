@@ -18,7 +18,7 @@ const (
 	noControls = inbound.Fatal("451 unable to read configuration (#4.3.0)")
 
 	noNames  = inbound.Refusal("451 unable to read cdb (#4.3.0)")
-	tooLarge = inbound.Refusal("552 sorry, that header is too large (#5.3.4)")
+	tooLarge = inbound.Refusal("552 sorry, that header is too large (#5.3.4)") // or has too many addresses
 
 	help = "214 Postrider, a qmail: see qmail-ofmipd(8)"
 	// welcome answers AUTH on behalf of qmail-authup (RFC 4954 §6), which says
@@ -216,30 +216,32 @@ func (s *session) Content(c *inbound.Conn, queue io.Writer, t *inbound.Session) 
 		case h.ended:
 			queue.Write(out)
 		default:
-			large = !h.take(out)
-			if h.ended && !large {
-				s.head(queue, &h, t.Sender, began)
-			}
+			large = !h.take(out) || h.ended && !s.head(queue, &h, t.Sender, began)
 		}
+	}
+	if !large && !h.ended {
+		h.finish()
+		large = !s.head(queue, &h, t.Sender, began)
 	}
 	if large {
 		return tooLarge
 	}
-	if !h.ended {
-		h.finish()
-		s.head(queue, &h, t.Sender, began)
-	}
 	return nil
 }
 
-// head writes the rewritten header, and what of the body h has.
-func (s *session) head(queue io.Writer, h *head, sender string, now time.Time) {
+// head writes the rewritten header, and what of the body h has. It is false when
+// there are too many addresses.
+func (s *session) head(queue io.Writer, h *head, sender string, now time.Time) bool {
 	s.rewriter.UTF8 = s.utf8
-	queue.Write(s.rewriter.Append(s.received(now), string(h.text), mess822.Origin{
+	text, ok := s.rewriter.Append(s.received(now), string(h.text), mess822.Origin{
 		Sender: sender, Name: s.name, Known: s.known, Time: now,
-	}))
-	queue.Write(h.tail)
+	})
+	if ok {
+		queue.Write(text)
+		queue.Write(h.tail)
+	}
 	h.text, h.tail = nil, nil
+	return ok
 }
 
 // received is the field that goes before the message.

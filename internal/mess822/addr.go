@@ -17,24 +17,35 @@ type Address struct {
 // Addresses reads a list of addresses as qmail reads it: from the right to the
 // left, and so that there is no list that is wrong.
 func Addresses(text string) []Address {
-	p := parser{tokens: divide(text)}
+	list, _ := addresses(text, len(text))
+	return list
+}
+
+// addresses is Addresses for a list of no more than most; it is false, and the
+// list not whole, if there are more.
+func addresses(text string, most int) (list []Address, ok bool) {
+	p := parser{tokens: divide(text), most: most}
 	p.rest = len(p.marks) - 1
 	p.outside()
 	for i, j := 0, len(p.list)-1; i < j; i, j = i+1, j-1 {
 		p.list[i], p.list[j] = p.list[j], p.list[i]
 	}
-	return p.list
+	return p.list, len(p.list) <= most
 }
 
+// space stands among tokens for a space.
+const space = -1
+
 // parser goes through tokens from their end. What it has of the address and
-// the comment being read is in pieces, the rightmost first.
+// the comment being read are tokens, the rightmost first.
 type parser struct {
 	tokens
 	rest int // tokens that are left
 	list []Address
+	most int // addresses; with more, no tokens are left
 
-	addr    []string
-	comment []string
+	addr    []int32
+	comment []int32
 	quoted  bool
 	isAddr  bool // an address has begun; it may have no pieces: <>
 	isWord  bool // the leftmost piece of addr is a word
@@ -58,7 +69,7 @@ func (p *parser) outside() {
 			p.remark()
 		case comment:
 			p.remark()
-			p.comment = append(p.comment, " ")
+			p.comment = append(p.comment, space)
 		case ',', ';':
 			p.finish()
 		case '>':
@@ -134,26 +145,26 @@ func (p *parser) phrase() {
 
 // part puts the present token before what there is of the address.
 func (p *parser) part(word bool) {
-	p.addr = append(p.addr, p.word(p.rest))
+	p.addr = append(p.addr, int32(p.rest))
 	p.isAddr, p.isWord = true, word
 	p.isWhole = p.isWhole || p.marks[p.rest].kind() == '@'
 }
 
 // remark puts the present token before what there is of the comment.
 func (p *parser) remark() {
-	text := " "
+	token := space
 	if p.marks[p.rest].kind() != blank {
-		text = p.word(p.rest)
+		token = p.rest
 	}
-	p.comment = append(p.comment, text)
+	p.comment = append(p.comment, int32(token))
 	p.quoted = p.quoted || p.marks[p.rest].kind() == quoted
 }
 
 // finish puts the address and the comment on the list, if there are any.
 func (p *parser) finish() {
-	a := Address{Comment: blanks(backwards(p.comment)), quoted: p.quoted}
+	a := Address{Comment: blanks(p.joined(p.comment)), quoted: p.quoted}
 	if p.isAddr {
-		a.Addr = backwards(p.addr)
+		a.Addr = p.joined(p.addr)
 		if !p.isWhole {
 			a.Addr += "@"
 		}
@@ -161,19 +172,22 @@ func (p *parser) finish() {
 	last := len(p.list) - 1
 	switch {
 	case a.Addr == "" && a.Comment == "":
-	case last >= 0 && joined(a, &p.list[last]):
+	case last >= 0 && precedes(a, &p.list[last]):
 	default:
 		p.list = append(p.list, a)
+		if len(p.list) > p.most {
+			p.rest = 0
+		}
 	}
 	p.addr, p.comment = p.addr[:0], p.comment[:0]
 	p.quoted, p.isAddr, p.isWord, p.isWhole = false, false, false, false
 }
 
-// joined gives the comment of a to the address b that follows it, if each has
+// precedes gives the comment of a to the address b that follows it, if each has
 // only that, and reports whether it did. Compat(qmail): a comment on its own
 // belongs to a bare address after it, whatever stands between them: x:;, a@b is
 // "x" <a@b>.
-func joined(a Address, b *Address) bool {
+func precedes(a Address, b *Address) bool {
 	if a.Addr != "" || b.Comment != "" {
 		return false
 	}
@@ -181,22 +195,18 @@ func joined(a Address, b *Address) bool {
 	return true
 }
 
-// backwards joins pieces, the last first.
-func backwards(pieces []string) string {
-	switch len(pieces) {
-	case 0:
-		return ""
-	case 1:
-		return pieces[0]
-	}
-	n := 0
-	for _, p := range pieces {
-		n += len(p)
+// joined is what tokens say, the last first.
+func (p *parser) joined(list []int32) string {
+	if len(list) == 1 && list[0] != space {
+		return p.word(int(list[0]))
 	}
 	var b strings.Builder
-	b.Grow(n)
-	for i := len(pieces) - 1; i >= 0; i-- {
-		b.WriteString(pieces[i])
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i] == space {
+			b.WriteByte(' ')
+		} else {
+			b.WriteString(p.word(int(list[i])))
+		}
 	}
 	return b.String()
 }

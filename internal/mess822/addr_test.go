@@ -145,7 +145,7 @@ func TestFolding(t *testing.T) {
 
 // TestHostileLists: S32. Only what is not linear takes so long.
 func TestHostileLists(t *testing.T) {
-	const n = 300_000
+	const n = 200_000
 	for name, text := range map[string]string{
 		"addresses":            strings.Repeat("joe@host.example,", n/10),
 		"words":                strings.Repeat("a ", n),
@@ -168,9 +168,9 @@ func TestHostileLists(t *testing.T) {
 		"phrase of many words": strings.Repeat("ab ", n) + "<a@b>",
 	} {
 		from := time.Now()
-		w := Rewriter{Rules: DefaultRules("h", "d", "p")}
-		w.Append(nil, "To: "+text+"\n", Origin{})
-		if took := time.Since(from); took > time.Minute {
+		appendList(nil, "To: ", Addresses(text), false)
+		ParseDate(text)
+		if took := time.Since(from); took > 30*time.Second {
 			t.Errorf("%s: %v", name, took)
 		}
 	}

@@ -74,18 +74,27 @@ func find(name string) int {
 
 // sorted is a header being rewritten.
 type sorted struct {
+	most             int      // addresses that may still come; below 0: there were too many
 	trace, ids, rest []string // texts of fields, in order
 	date             Date
 	lists            [len(known)][]Address // by index of known
 }
 
+// MaxAddresses is how many addresses and empty groups a header may have for
+// Append. They take some fifty bytes of memory each, however short they are.
+const MaxAddresses = 200_000
+
 // Append puts the rewritten header of a message at the end of b, which holds
 // the Received field that begins it. The lines of header each end in LF, as
-// those of what is made of it do.
-func (w *Rewriter) Append(b []byte, header string, o Origin) []byte {
-	s := sorted{date: DateOf(o.Time)}
+// those of what is made of it do. It is false, and b useless, if there are more
+// than MaxAddresses.
+func (w *Rewriter) Append(b []byte, header string, o Origin) (all []byte, ok bool) {
+	s := sorted{date: DateOf(o.Time), most: MaxAddresses}
 	for f := range fields(header) {
 		s.put(f)
+		if s.most < 0 {
+			return b, false
+		}
 	}
 	for _, text := range s.trace {
 		b = append(b, text...)
@@ -101,7 +110,7 @@ func (w *Rewriter) Append(b []byte, header string, o Origin) []byte {
 	for _, text := range s.rest {
 		b = append(b, text...)
 	}
-	return b
+	return b, true
 }
 
 // put files a field.
@@ -122,14 +131,16 @@ func (s *sorted) put(f field) {
 	case ident:
 		s.ids = append(s.ids, f.text)
 	default:
-		s.lists[i] = merge(s.lists[i], Addresses(f.body))
+		list, _ := addresses(f.body, s.most)
+		s.most -= len(list)
+		s.lists[i] = merge(s.lists[i], list)
 	}
 }
 
 // merge puts the list of a field behind that of another of its name, as if they
 // were one.
 func merge(list, more []Address) []Address {
-	if n := len(list); n > 0 && len(more) > 0 && joined(list[n-1], &more[0]) {
+	if n := len(list); n > 0 && len(more) > 0 && precedes(list[n-1], &more[0]) {
 		list = list[:n-1]
 	}
 	return append(list, more...)

@@ -15,6 +15,15 @@ func newRewriter() *Rewriter {
 	}
 }
 
+// rewrite is Append for a header that is not too large.
+func rewrite(w *Rewriter, header string, o Origin) string {
+	b, ok := w.Append(nil, header, o)
+	if !ok {
+		return "too many addresses"
+	}
+	return string(b)
+}
+
 var origin = Origin{
 	Sender: "joe@me.example",
 	Time:   time.Date(2026, 11, 20, 11, 39, 39, 0, time.UTC),
@@ -88,7 +97,7 @@ func TestAppend(t *testing.T) {
 		{"folded fields that are not read", "X:\n y\n\tz\nY: \n", dated + named + joe + hush + "X:\n y\n\tz\nY: \n"},
 		{"a NUL", "X: \x00\nTo: a\x00b\n", dated + named + joe + "To: \"a\\\x00b\"@me.example\nX: \x00\n"},
 	} {
-		if got := string(newRewriter().Append(nil, c.in, origin)); got != c.want {
+		if got := rewrite(newRewriter(), c.in, origin); got != c.want {
 			t.Errorf("%s:\n%s\ngot\n%s\nwant\n%s", c.why, c.in, got, c.want)
 		}
 	}
@@ -106,7 +115,7 @@ func TestAuthor(t *testing.T) {
 		{"known by address only", "From: x@y.z\n", "From: a@b.c\n", Origin{Sender: "a@b.c", Known: true}},
 		{"a name is no header", "", "From: \"J X: y\" <a@b.c>\n", Origin{Sender: "a@b.c", Name: "J\nX: y", Known: true}},
 	} {
-		out := string(newRewriter().Append(nil, c.in, c.origin))
+		out := rewrite(newRewriter(), c.in, c.origin)
 		if !strings.Contains(out, "\n"+c.want+hush) {
 			t.Errorf("%s:\n%s", c.why, out)
 		}
@@ -138,8 +147,27 @@ func TestLine(t *testing.T) {
 func TestCount(t *testing.T) {
 	w := newRewriter()
 	for _, c := range [][2]string{{"", ".1."}, {"", ".2."}, {"Message-ID: <x>\n", "<x>"}, {"", ".3."}} {
-		if out := string(w.Append(nil, c[0], origin)); !strings.Contains(out, c[1]) {
+		if out := rewrite(w, c[0], origin); !strings.Contains(out, c[1]) {
 			t.Errorf("want %s in\n%s", c[1], out)
+		}
+	}
+}
+
+func TestMaxAddresses(t *testing.T) {
+	for _, c := range []struct {
+		why, in string
+		ok      bool
+	}{
+		{"as many as there may be", "To: " + strings.Repeat("a,", MaxAddresses) + "\n", true},
+		{"one more", "To: " + strings.Repeat("a,", MaxAddresses+1) + "\n", false},
+		{"in several fields", "To: " + strings.Repeat("<a>", MaxAddresses/2) + "\nCc: " + strings.Repeat("b ", MaxAddresses/2) + "\n", true},
+		{"one more in several fields", strings.Repeat("To: a\n", MaxAddresses/2) + strings.Repeat("Cc: b\n", MaxAddresses/2+1), false},
+		{"groups", "To: " + strings.Repeat("a:;", MaxAddresses) + "\n", true},
+		{"groups, one more", "To: " + strings.Repeat("a:;", MaxAddresses+1) + "\n", false},
+		{"not read", "X: " + strings.Repeat("a,", MaxAddresses+1) + "\n", true},
+	} {
+		if _, ok := newRewriter().Append(nil, c.in, origin); ok != c.ok {
+			t.Errorf("%s: %v", c.why, ok)
 		}
 	}
 }
@@ -164,15 +192,15 @@ func FuzzAppend(f *testing.F) {
 			}
 		}
 		newRewriter().Append(nil, string(in), origin)
-		w := Rewriter{IDHost: "h"}
-		once := w.Append(nil, string(in), origin)
-		for line := range strings.SplitSeq(strings.TrimSuffix(string(once), "\n"), "\n") {
+		w := &Rewriter{IDHost: "h"}
+		once := rewrite(w, string(in), origin)
+		for line := range strings.SplitSeq(strings.TrimSuffix(once, "\n"), "\n") {
 			if continues, begins := Line([]byte(line)); !continues && !begins {
 				t.Fatalf("%q is rewritten to %q", in, once)
 			}
 		}
-		twice := w.Append(nil, string(once), origin)
-		if thrice := w.Append(nil, string(twice), origin); string(thrice) != string(twice) {
+		twice := rewrite(w, once, origin)
+		if thrice := rewrite(w, twice, origin); thrice != twice {
 			t.Errorf("%q\nis rewritten to\n%q\nand that to\n%q", in, twice, thrice)
 		}
 	})
