@@ -3,10 +3,14 @@ package main
 import (
 	"bufio"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"postrider/internal/proctest"
 )
 
 func example(t *testing.T) string {
@@ -139,8 +143,41 @@ func TestTimeout(t *testing.T) {
 	if code, log := r.over(); code != 16 || log != "" {
 		t.Errorf("exit %d, log %q", code, log)
 	}
+	r.idle()
+	r = begin(t, world{script: []string{"DATA=silence", "TIMEOUT=451 timeout (#4.4.2)|exit 1"}})
+	r.say("DATA" + strings.Repeat("|QUIT", 2000)) // more than is read at once
+	r.hears("220 kid ESMTP", "451 timeout (#4.4.2)", "")
+	if code, _ := r.over(); code != 1 {
+		t.Errorf("waiting for DATA: exit %d", code)
+	}
+	r.idle()
+}
+
+// idle wants a session that is over to have waited, most of its time.
+func (r *session) idle() {
+	r.t.Helper()
 	if used := r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime(); used > 500*time.Millisecond {
-		t.Errorf("%v of processor time", used)
+		r.t.Errorf("%v of processor time", used)
+	}
+}
+
+// TestSlowServer: what it has not taken when the client leaves, it still gets.
+func TestSlowServer(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := begin(t, world{env: []string{"FIFO=" + fifo}, prog: []string{"sh", "-c", `printf '220 kid\r\n'; read -r x <"$FIFO"; wc -c >&2`}})
+	r.hears("220 kid")
+	line := "NOOP " + strings.Repeat("x", 93) + "|"
+	r.say(strings.TrimSuffix(strings.Repeat(line, 900), "|")) // more than a pipe holds
+	r.noMore()
+	if err := os.WriteFile(fifo, []byte("\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	r.hears("")
+	if _, log := r.over(); strings.TrimSpace(log) != "90000" {
+		t.Errorf("log %q", log)
 	}
 }
 
@@ -208,7 +245,7 @@ func TestSTARTTLS(t *testing.T) {
 	h := newHelper(t)
 	r := begin(t, world{extra: h.files, control: map[string]string{"fixsmtpio": example(t)},
 		env:    append(h.env, "UCSPITLS=!", "SSL_CIPHER=stale", "SSL_TLS_SNI_SERVERNAME=stale"),
-		script: []string{"NOOP=env|fds|250 end"}})
+		script: []string{"NOOP=env|fds|250 end", "EOF=silence"}}) // it ends when it must
 	h.given()
 	r.hears("220 me.example ESMTP")
 	r.say("EHLO x|MAIL FROM:<a>|NOOP")
@@ -237,6 +274,9 @@ func TestSTARTTLS(t *testing.T) {
 		if slices.Contains(has, name) != want {
 			t.Errorf("under TLS %s: %v, in %q", name, !want, has)
 		}
+	}
+	if kids := proctest.Children(t, r.cmd.Process.Pid); len(kids) != 1 {
+		t.Errorf("servers: %d", len(kids))
 	}
 	r.say("STARTTLS|QUIT")
 	r.hears("502 unimplemented (#5.5.1)", "221 me.example", "")

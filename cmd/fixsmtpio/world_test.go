@@ -39,8 +39,8 @@ const patience = time.Minute
 // kid is an SMTP server: "VERB=reply" is what it answers to a verb, to GREETING
 // at first, "." after content, TIMEOUT after a second without a line, EOF after
 // the last. "|" in a reply is a line end, a reply "exit N" or "signal N" ends it
-// so, "flood" is a million lines, "env" and "fds" tell what it has. It tells
-// descriptor 2 what it hears.
+// so, "flood" is a million lines, "env", "fds" and "cwd" tell what it has,
+// "silence" is none. It tells descriptor 2 what it hears.
 func kid(script []string) int {
 	signal.Ignore(syscall.SIGPIPE)
 	replies := map[string]string{"GREETING": "220 kid ESMTP", "QUIT": "221 kid|exit 0", "EOF": "exit 1", "EHLO": "250-kid|250-PIPELINING|250-AUTH LOGIN|250 8BITMIME"}
@@ -75,6 +75,7 @@ func kid(script []string) int {
 						os.Stdout.WriteString("250-descriptor " + strconv.Itoa(fd) + "\r\n")
 					}
 				}
+			case "silence":
 			case "cwd":
 				dir, _ := os.Getwd()
 				os.Stdout.WriteString("250-" + dir + "\r\n")

@@ -168,6 +168,8 @@ func TestDialogue(t *testing.T) {
 		"nothing hides behind NUL": {setting: setting{rules: []string{":data:NOOP :*::502 no"}}, input: "DATA\x00|NOOP", server: "NOOP fixsmtpio NUL|NOOP", client: "500 no NUL in commands (#5.5.2)|250 ok"},
 		"nor in BDAT":              {says: map[string]string{"EHLO": "250-kid|250-Chunking|250-BINARYMIME|250 CHUNKINGS"}, input: "EHLO x|bdat 10 LAST", server: "EHLO x|NOOP fixsmtpio BDAT bdat 10 LAST", client: "250-kid|250 CHUNKINGS|502 unimplemented (#5.5.1)"},
 
+		"a host called Chunking": {says: map[string]string{"EHLO": "250-CHUNKING|250 X"}, input: "EHLO x", server: "EHLO x", client: "250-CHUNKING|250 X"},
+
 		"content":                   {says: map[string]string{"DATA": "354 go", ".": "250 took"}, input: "DATA|Subject: DATA||.|NOOP", server: "DATA|Subject: DATA\r\n\r\n.\r\n|NOOP", client: "354 go|250 took|250 ok"},
 		"no content":                {says: map[string]string{"DATA": "354 go", ".": "250 took"}, input: "DATA|.|NOOP", server: "DATA|.\r\n|NOOP", client: "354 go|250 took|250 ok"},
 		"dots in content":           {says: map[string]string{"DATA": "354 go", ".": "250 took"}, input: "data|..|.x|\r.|.\r|x.|\n.\n|.|NOOP", server: "data|..\r\n.x\r\n\r.\r\n.\r\r\nx.\r\n\n.\n\r\n.\r\n|NOOP", client: "354 go|250 took|250 ok"},

@@ -154,6 +154,9 @@ func TestInjection(t *testing.T) {
 	}
 	d.toClient = nil
 	d.fromServer([]byte("out\r\n"))
+	if len(d.toClient) > 0 {
+		t.Errorf("in clear after 220: %q", d.toClient)
+	}
 	d.begun()
 	d.fromServer([]byte("250 x"))
 	if string(d.toClient) != "451 timeout\r\n250 x" || !d.copying {
