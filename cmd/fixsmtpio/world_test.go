@@ -107,6 +107,7 @@ func kid(script []string) int {
 			verb, _, _ := strings.Cut(strings.ToUpper(strings.TrimRight(line, "\r\n")), " ")
 			switch {
 			case !more:
+				heard = nil // once
 				say("EOF")
 			case data && line != ".\r\n":
 				os.Stderr.WriteString("content " + strconv.Quote(line) + "\n")
