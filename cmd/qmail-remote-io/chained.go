@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"syscall"
 
 	"postrider/internal/chain/job"
 	"postrider/internal/fdconn"
@@ -15,11 +16,12 @@ import (
 // chained is a delivery for qmail-remote, under ucspi-tlsc: the handshake is
 // done. It returns 0 when the record was written.
 //
-// The result pipe carries marks and then the record (smtp.Transaction.AppendTo).
-// A mark is one byte, 0x80 and a Stage: what has been reached if we do not live
-// to write the record. AtDot is marked before the end of the content can leave
-// us. A mark that cannot be written means that nobody waits for the report, so
-// that the message will be sent again: then it must not be sent now.
+// The result, a socket, carries marks and then the record
+// (smtp.Transaction.AppendTo). A mark is one byte, 0x80 and a Stage: what has
+// been reached if we do not live to write the record. AtDot is marked before the
+// end of the content can leave us, and answered by a byte. A mark that cannot be
+// written, or is not answered, means that nobody waits for the report, so that
+// the message will be sent again: then it must not be sent now.
 func chained(o options, getenv func(string) string) int {
 	j, err := readJob(o.job)
 	if err == nil {
@@ -101,14 +103,34 @@ func readJob(fd int) (job.Job, error) {
 	return job.Parse(b)
 }
 
-// marks is the result pipe.
+// marks is the result.
 type marks struct{ fd int }
 
 func (m marks) mark(s smtp.Stage) error {
 	return fdconn.WriteAll(m.fd, []byte{0x80 | byte(s)})
 }
 
-// record writes the record and closes the pipe. It leaves out what no report
+// end marks AtDot and waits for the leave to go on.
+func (m marks) end() error {
+	if err := m.mark(smtp.AtDot); err != nil {
+		return err
+	}
+	var leave [1]byte
+	for {
+		n, err := syscall.Read(m.fd, leave[:])
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return os.NewSyscallError("read", err)
+		case n == 0:
+			return io.ErrUnexpectedEOF
+		default:
+			return nil
+		}
+	}
+}
+
+// record writes the record and closes its descriptor. It leaves out what no report
 // can hold, so that the reader can bound what it takes.
 func (m marks) record(t smtp.Transaction) error {
 	t.Reply = cut(t.Reply)
@@ -147,7 +169,7 @@ func (m marks) attach(message *smtp.Message) error {
 		return err
 	}
 	if message.Size == 0 {
-		return m.mark(smtp.AtDot)
+		return m.end()
 	}
 	message.At = &markedAt{ReaderAt: message.At, size: message.Size, marks: m}
 	return nil
@@ -163,7 +185,7 @@ type markedAt struct {
 
 func (r *markedAt) ReadAt(p []byte, off int64) (int, error) {
 	if !r.done && off+int64(len(p)) >= r.size {
-		if err := r.mark(smtp.AtDot); err != nil {
+		if err := r.end(); err != nil {
 			return 0, err
 		}
 		r.done = true
@@ -181,7 +203,7 @@ type lastMark struct {
 func (r *lastMark) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
 	if err == io.EOF && !r.done {
-		if merr := r.mark(smtp.AtDot); merr != nil {
+		if merr := r.end(); merr != nil {
 			return 0, merr
 		}
 		r.done = true

@@ -243,25 +243,45 @@ func aJob() []byte {
 	return j.AppendTo(nil)
 }
 
+// socketpair is a result: our end and theirs.
+func socketpair(t *testing.T) (ours, theirs int) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fds[0], fds[1]
+}
+
+// follow reads a result to its end, and gives leave to end the content.
+func follow(fd int) string {
+	var all []byte
+	b := make([]byte, 1)
+	for {
+		if n, err := syscall.Read(fd, b); n != 1 || err != nil {
+			syscall.Close(fd)
+			return string(all)
+		}
+		if all = append(all, b[0]); b[0] == 0x80|byte(smtp.AtDot) {
+			syscall.Write(fd, b)
+		}
+	}
+}
+
 // chainOf runs the program as ucspi-tlsc does in a chain, and returns what it
-// wrote to the result pipe. Without a reader that pipe is broken after begun.
+// wrote to the result.
 func chainOf(t *testing.T, script string, jobText []byte, args ...string) (result string, code int, body string) {
 	t.Helper()
 	jr, jw, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	rr, rw, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ours, theirs := socketpair(t)
+	rw := os.NewFile(uintptr(theirs), "result")
 	jw.Write(jobText)
 	jw.Close()
 	done := make(chan string)
-	go func() {
-		b, _ := io.ReadAll(rr)
-		done <- string(b)
-	}()
+	go func() { done <- follow(ours) }()
 	_, code, body = start(t, script, message, []string{"SSL_PROTOCOL=TLSv1.3", "SSL_CIPHER=c", "SSL_VERIFIED=dane"}, []*os.File{jr, rw},
 		append([]string{"qmail-remote-io", "-j", "3", "-r", "4"}, append(args, "--", "mx", "me@client.example", "you@mx.example")...)...)
 	return <-done, code, body
@@ -300,10 +320,7 @@ func TestNobodyReadsTheReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var fds [2]int
-	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
+	ours, theirs := socketpair(t)
 	jw.Write(aJob())
 	jw.Close()
 	gone := filepath.Join(t.TempDir(), "gone")
@@ -313,15 +330,15 @@ func TestNobodyReadsTheReport(t *testing.T) {
 	go func() { // the reader goes away when MAIL has been announced
 		b := make([]byte, 1)
 		for b[0] != 0x80|byte(smtp.AtMail) {
-			if n, _ := syscall.Read(fds[0], b); n != 1 {
+			if n, _ := syscall.Read(ours, b); n != 1 {
 				break
 			}
 		}
-		syscall.Close(fds[0])
+		syscall.Close(ours)
 		os.WriteFile(gone, nil, 0)
 	}()
 	gate := "EHLO\n< 250 mx\nMAIL\n< 250 ok\nRCPT\n< 250 ok\nDATA\n@" + gone + "\n"
-	_, code, body := start(t, gate+"< 354 go\n#", message, nil, []*os.File{jr, os.NewFile(uintptr(fds[1]), "result")},
+	_, code, body := start(t, gate+"< 354 go\n#", message, nil, []*os.File{jr, os.NewFile(uintptr(theirs), "result")},
 		"qmail-remote-io", "-j", "3", "-r", "4", "--", "mx", "me@client.example", "you@mx.example")
 	if code != exitSystem || strings.Contains(body, "hello") {
 		t.Errorf("exit %d, said %q", code, body)
@@ -331,19 +348,20 @@ func TestNobodyReadsTheReport(t *testing.T) {
 func TestMessageMarks(t *testing.T) {
 	for reason, content := range map[string]string{"empty": "", "short": "x\n", "long": strings.Repeat("0123456789\n", 20000)} {
 		for _, again := range []bool{true, false} {
-			var fds [2]int
-			if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
+			ours, theirs := socketpair(t)
+			if err := syscall.SetNonblock(ours, true); err != nil {
 				t.Fatal(err)
 			}
+			syscall.Write(ours, []byte{1}) // leave, before it is asked for
 			m := &smtp.Message{Stream: strings.NewReader(content)}
 			if again {
 				m = &smtp.Message{At: strings.NewReader(content), Size: int64(len(content))}
 			}
-			if err := (marks{fds[1]}).attach(m); err != nil {
+			if err := (marks{theirs}).attach(m); err != nil {
 				t.Fatal(err)
 			}
 			marked := func() bool {
-				n, _ := syscall.Read(fds[0], make([]byte, 8))
+				n, _ := syscall.Read(ours, make([]byte, 8))
 				return n == 1
 			}
 			early := marked()
@@ -358,8 +376,8 @@ func TestMessageMarks(t *testing.T) {
 			if len(rest) != min(1, len(content)) || err != nil || !early && !marked() || marked() {
 				t.Errorf("%s, %v: %q, %v: not marked once", reason, again, rest, err)
 			}
-			syscall.Close(fds[0])
-			syscall.Close(fds[1])
+			syscall.Close(ours)
+			syscall.Close(theirs)
 		}
 	}
 }

@@ -64,12 +64,8 @@ func (w *world) kill(t *testing.T, victim string, n int) int {
 	}
 	defer out.Close()
 	life := proctest.NewLife(t)
-	c := proctest.Command{
-		Path: w.bin + "/qmail-remote", Args: []string{"qmail-remote", "example.net", "me@example.com", "you@example.net"},
-		Env: w.env(), Files: life.Files(stdin, out, out),
-	}
 	before := len(w.sink.Messages())
-	got, err := c.KillAt(victim, n)
+	got, err := w.command(life.Files(stdin, out, out)...).KillAt(victim, n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 // watched is a message whose end can be read only while somebody will hear the
 // report. If qmail-rspawn has died, the message will be sent again, and so its
 // end is not sent now: nobody can send what he has not read. (Under TLS
-// qmail-remote-io does the same with the pipe to us.)
+// qmail-remote-io asks us: chain.Chain.Heard.)
 type watched struct {
 	io.ReaderAt
 	size   int64

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"postrider/internal/proctest"
 	"postrider/internal/sink"
 	"postrider/internal/smtptest"
 	"postrider/internal/smtptest/stage"
@@ -80,6 +81,12 @@ func (w *world) happens(what string) {
 // env is qmail-remote's environment.
 func (w *world) env() []string {
 	return []string{"QMAILHOME=" + w.home, "DNSCACHEIP=127.0.0.1", "PATH=" + os.Getenv("PATH")}
+}
+
+// command is a delivery by qmail-remote, with its descriptors.
+func (w *world) command(files ...*os.File) proctest.Command {
+	args := []string{"qmail-remote", "example.net", "me@example.com", "you@example.net"}
+	return proctest.Command{Path: w.bin + "/qmail-remote", Args: args, Env: w.env(), Dir: "/", Files: files}
 }
 
 func (w *world) file(t *testing.T, name, text string) {

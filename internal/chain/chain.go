@@ -20,6 +20,9 @@ import (
 type Chain struct {
 	Dir     string // where ucspi-tlsc and qmail-remote-io stand
 	Message int    // descriptor of the message that Handover.Message reads
+	// Heard reports whether somebody will still hear what became of a message;
+	// nil is always.
+	Heard func() bool
 }
 
 // Descriptors of the helpers beside 0 (the message), 1 (/dev/null) and 2 (a
@@ -57,7 +60,11 @@ func (c *Chain) Converse(ctx context.Context, h remote.Handover) smtp.Transactio
 	if err != nil {
 		return atTLS(smtp.TLSLocal, err.Error())
 	}
-	return r.outcome(ctx, len(h.Envelope.Rcpts))
+	heard := c.Heard
+	if heard == nil {
+		heard = func() bool { return true }
+	}
+	return r.outcome(ctx, len(h.Envelope.Rcpts), heard)
 }
 
 func atTLS(fault smtp.Fault, detail string) smtp.Transaction {

@@ -349,6 +349,28 @@ func TestContextOver(t *testing.T) {
 	}
 }
 
+// Where nobody would hear of it, no end of the message is sent (C81).
+func TestUnheard(t *testing.T) {
+	for _, content := range []string{text, text + strings.Repeat(strings.Repeat("x", 63)+"\n", 1<<15), ""} {
+		var said string
+		conn, wait := server(t, func(p *peer) {
+			p.secure("mx.example")
+			p.upTo("DATA")
+			p.say("354 go")
+			said = p.rest()
+		})
+		c, h := handover(t, conn, content)
+		asked := 0
+		c.Heard = func() bool { asked++; return false }
+		tx := c.Converse(t.Context(), h)
+		noProcesses(t)
+		wait()
+		if tx.Accepted() || asked != 1 || strings.HasSuffix(said, ".\r\n") {
+			t.Errorf("%d bytes: asked %d times; the server heard %d bytes; %+v", len(content), asked, len(said), tx)
+		}
+	}
+}
+
 // When qmail-remote is killed, its message will be tried again: the helpers end,
 // and send no end of it.
 func TestOrphans(t *testing.T) {

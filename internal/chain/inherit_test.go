@@ -46,7 +46,7 @@ func TestDescriptorsOfHelpers(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := strings.Fields(strings.TrimPrefix(underRspawn(t, dir), "TLS TLS failed "))
-	kinds := []string{"/etc/passwd", "/dev/null", "pipe:", "pipe:", "pipe:", "pipe:", "socket:", "socket:"}
+	kinds := []string{"/etc/passwd", "/dev/null", "pipe:", "pipe:", "socket:", "pipe:", "socket:", "socket:"}
 	if len(got) != len(kinds) {
 		t.Fatalf("got %q", got)
 	}

@@ -13,10 +13,11 @@ import (
 // pipes is what connects us with the helpers. Our ends are Files with the
 // poller behind them, so that closing one wakes who waits on it.
 type pipes struct {
-	job, policy    *os.File // we write
-	result, stderr *os.File // we read
-	null           int
-	theirs         struct{ job, policy, result, stderr int }
+	job, policy *os.File // we write
+	result      *os.File // a socket: we read, and write one byte
+	stderr      *os.File // we read
+	null        int
+	theirs      struct{ job, policy, result, stderr int }
 }
 
 func openPipes() (*pipes, error) {
@@ -29,26 +30,38 @@ func openPipes() (*pipes, error) {
 	for _, w := range []struct {
 		theirs *int
 		ours   **os.File
-		write  bool
+		make   func() (ours, theirs int, err error)
 	}{
-		{&p.theirs.job, &p.job, true}, {&p.theirs.policy, &p.policy, true},
-		{&p.theirs.result, &p.result, false}, {&p.theirs.stderr, &p.stderr, false},
+		{&p.theirs.job, &p.job, toThem}, {&p.theirs.policy, &p.policy, toThem},
+		{&p.theirs.result, &p.result, bothWays}, {&p.theirs.stderr, &p.stderr, toUs},
 	} {
-		var fds [2]int
-		if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
+		ours, theirs, err := w.make()
+		if err != nil {
 			p.closeTheirs()
 			p.closeOurs()
-			return nil, os.NewSyscallError("pipe", err)
+			return nil, err
 		}
-		ours := fds[0]
-		*w.theirs = fds[1]
-		if w.write {
-			ours, *w.theirs = fds[1], fds[0]
-		}
+		*w.theirs = theirs
 		syscall.SetNonblock(ours, true) // of our end alone: each has its own description
 		*w.ours = os.NewFile(uintptr(ours), "pipe")
 	}
 	return p, nil
+}
+
+func toUs() (ours, theirs int, err error) {
+	var fds [2]int
+	err = os.NewSyscallError("pipe", syscall.Pipe2(fds[:], syscall.O_CLOEXEC))
+	return fds[0], fds[1], err
+}
+
+func toThem() (ours, theirs int, err error) {
+	theirs, ours, err = toUs()
+	return ours, theirs, err
+}
+
+func bothWays() (ours, theirs int, err error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	return fds[0], fds[1], os.NewSyscallError("socketpair", err)
 }
 
 func (p *pipes) closeTheirs() {

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"strconv"
@@ -34,12 +35,12 @@ const maxNote = 4 << 10
 
 // outcome waits for the record, or for the end of the helpers, or for ctx, and
 // leaves no process behind.
-func (r *run) outcome(ctx context.Context, rcpts int) smtp.Transaction {
+func (r *run) outcome(ctx context.Context, rcpts int, heard func() bool) smtp.Transaction {
 	stop := context.AfterFunc(ctx, r.kill)
 	var note []byte
 	r.feeding.Go(func() { note = drain(r.stderr, maxNote) })
-	result, err := io.ReadAll(io.LimitReader(r.result, maxResult(rcpts)+1))
-	if err != nil || int64(len(result)) > maxResult(rcpts) {
+	result, err := r.listen(maxResult(rcpts), heard)
+	if err != nil {
 		r.kill()
 	}
 	timer := time.AfterFunc(farewell, r.kill)
@@ -49,6 +50,45 @@ func (r *run) outcome(ctx context.Context, rcpts int) smtp.Transaction {
 	r.closeOurs()
 	r.feeding.Wait()
 	return conclude(result, ending{status: status, late: killed, note: firstLine(note)})
+}
+
+// mayEnd is the mark of who is about to send the end of the content. He waits
+// for leave: one byte.
+const mayEnd = 0x80 | byte(smtp.AtDot)
+
+var (
+	errUnheard = errors.New("nobody reads the report")
+	errTooMuch = errors.New("more than a record")
+)
+
+// listen reads the marks and the record. The leave to end the content is given
+// once, unless nobody would hear what becomes of the message: then it will be
+// sent again, and must not be sent now.
+func (r *run) listen(limit int64, heard func() bool) (result []byte, err error) {
+	buf := make([]byte, 4<<10)
+	for marks, left := true, true; err == nil; {
+		var n int
+		n, err = r.result.Read(buf)
+		result = append(result, buf[:n]...)
+		for _, b := range buf[:n] {
+			marks = marks && b&0x80 != 0
+			switch {
+			case !marks || b != mayEnd || !left:
+			case !heard():
+				return result, errUnheard
+			default:
+				left = false
+				r.result.Write([]byte{mayEnd}) // who is gone needs none
+			}
+		}
+		if int64(len(result)) > limit {
+			return result, errTooMuch
+		}
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return result, err
 }
 
 // kill ends both helpers. It may come at any time.

@@ -13,11 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Command is a program to be run under KillAt.
+// Command is a program to be run.
 type Command struct {
 	Path  string
 	Args  []string // the program's name first
 	Env   []string
+	Dir   string     // where it runs, if not here
 	Files []*os.File // its descriptors from 0 on; nil is closed
 }
 
@@ -36,6 +37,32 @@ func (c Command) KillAt(victim string, n int) (Traced, error) {
 	// ptrace(2) belongs to a thread: this one starts the program and waits for it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	pid, err := c.start(true)
+	if err != nil {
+		return Traced{}, err
+	}
+	t := tracer{victim: victim, at: n, main: pid, of: map[int]int{}}
+	if err = t.first(); err == nil {
+		err = t.run()
+	}
+	return t.Traced, err
+}
+
+// Run runs c and waits for the program.
+func (c Command) Run() (syscall.WaitStatus, error) {
+	pid, err := c.start(false)
+	if err != nil {
+		return 0, err
+	}
+	var ws syscall.WaitStatus
+	for {
+		if _, err = syscall.Wait4(pid, &ws, 0, nil); err != syscall.EINTR {
+			return ws, err
+		}
+	}
+}
+
+func (c Command) start(traced bool) (pid int, err error) {
 	files := make([]uintptr, len(c.Files))
 	for i, f := range c.Files {
 		files[i] = ^uintptr(0)
@@ -43,16 +70,11 @@ func (c Command) KillAt(victim string, n int) (Traced, error) {
 			files[i] = f.Fd()
 		}
 	}
-	attr := &syscall.ProcAttr{Dir: "/", Env: c.Env, Files: files, Sys: &syscall.SysProcAttr{Ptrace: true}}
-	pid, err := syscall.ForkExec(c.Path, c.Args, attr)
-	if err != nil {
-		return Traced{}, fmt.Errorf("run %s under ptrace: %w", c.Path, err)
+	attr := &syscall.ProcAttr{Dir: c.Dir, Env: c.Env, Files: files, Sys: &syscall.SysProcAttr{Ptrace: traced}}
+	if pid, err = syscall.ForkExec(c.Path, c.Args, attr); err != nil {
+		return 0, fmt.Errorf("run %s (traced: %t): %w", c.Path, traced, err)
 	}
-	t := tracer{victim: victim, at: n, main: pid, of: map[int]int{}}
-	if err = t.first(); err == nil {
-		err = t.run()
-	}
-	return t.Traced, err
+	return pid, nil
 }
 
 // tracer is one run. It belongs to its thread.
