@@ -349,16 +349,21 @@ func TestExitCodes(t *testing.T) {
 		{"signal9", "454 authup aack, child crashed (#4.3.0)", 1, "-ERR authup aack, child crashed"},
 		{"signal15", "454 authup aack, child crashed (#4.3.0)", 1, "-ERR authup aack, child crashed"},
 	} {
-		line := func(s string) string {
-			if s == "" {
-				return ""
-			}
-			return "\n\t\tS: " + s
-		}
+		line := func(s string) string { return strings.TrimPrefix(s+"\r\n", "\r\n") }
 		k := submission()
 		k.Tries = 1
-		k.play(t, "S: 220 me.example ESMTP\nC: AUTH PLAIN "+encode(`\0`+c.ends+`\0x`)+line(c.reply)+"\nexit "+itoa(c.code))
-		popbox().play(t, "S: +OK <18154.1795174845@me.example>\nC: USER "+c.ends+"\nS: +OK \nC: PASS x"+line(c.pop)+"\nexit "+itoa(c.code))
+		for _, e := range []struct {
+			k                 talk
+			greet, ask, reply string
+		}{
+			{k, "220 me.example ESMTP\r\n", "AUTH PLAIN " + encode(`\0`+c.ends+`\0x`) + "\r\n", line(c.reply)},
+			{popbox(), "+OK <18154.1795174845@me.example>\r\n+OK \r\n", "USER " + c.ends + "\r\nPASS x\r\n", line(c.pop)},
+		} {
+			r := e.k.hold(t, false, inPieces(e.ask, len(e.ask)))
+			if r.said != e.greet+e.reply || r.code != c.code {
+				t.Errorf("%s of %v: exit %d, %q", c.ends, e.k.Protocol, r.code, r.said)
+			}
+		}
 	}
 }
 

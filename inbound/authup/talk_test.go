@@ -170,26 +170,26 @@ func wire(t testing.TB, pipes bool) (ours [2]int, theirs *end) {
 	return [2]int{down[0], up[1]}, &end{r, w}
 }
 
-// play holds a session three ways: in step, all at once, byte by byte, each on a
-// socket and on pipes. A script is lines "C: " and "S: "; the last, "exit N". All
-// must give the same.
-func (k talk) play(t *testing.T, script string) result {
+// play holds a session in step, all at once and byte by byte. A script is lines
+// "C: " and "S: "; the last, "exit N". All must give the same.
+func (k talk) play(t *testing.T, script string) {
 	t.Helper()
 	sends, want, code := parse(t, script)
-	var last result
-	for _, pipes := range []bool{false, true} {
-		for name, client := range map[string]func(io.ReadWriteCloser){
-			"in step":      inStep(script),
-			"at once":      inPieces(sends, len(sends)),
-			"byte by byte": inPieces(sends, 1),
-		} {
-			last = k.hold(t, pipes, client)
-			if last.said != want || last.code != code {
-				t.Errorf("%s, pipes %v: exit %d, want %d; said\n%s\nwant\n%s\nlog\n%s", name, pipes, last.code, code, last.said, want, last.log)
-			}
+	for _, c := range []struct {
+		how    string
+		pipes  bool
+		client func(io.ReadWriteCloser)
+	}{
+		{"in step", false, inStep(script)},
+		{"at once", false, inPieces(sends, len(sends))},
+		{"at once", true, inPieces(sends, len(sends))},
+		{"byte by byte", false, inPieces(sends, 1)},
+	} {
+		r := k.hold(t, c.pipes, c.client)
+		if r.said != want || r.code != code {
+			t.Errorf("%s, pipes %v: exit %d, want %d; said\n%s\nwant\n%s\nlog\n%s", c.how, c.pipes, r.code, code, r.said, want, r.log)
 		}
 	}
-	return last
 }
 
 func parse(t *testing.T, script string) (sends, want string, code int) {
