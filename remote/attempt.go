@@ -17,8 +17,9 @@ import (
 // the most.
 type manner struct {
 	policy     tlspolicy.Policy
-	heloOnly   bool // it dropped us for EHLO
-	noChunking bool // it offers BDAT and doesn't understand it
+	key        string // of conversations held so, see trial.key; "" where none is kept
+	heloOnly   bool   // it dropped us for EHLO
+	noChunking bool   // it offers BDAT and doesn't understand it
 	// session is the chance to resume an earlier TLS session; nil where none is
 	// kept. It weakens to a full handshake.
 	session *tlspolicy.Session
@@ -63,17 +64,19 @@ func brokeTLS(t *smtp.Transaction) bool {
 // converse speaks to one address on conn, and again on fresh connections while
 // a weaker manner may help, and closes them.
 func (t *trial) converse(ctx context.Context, c Candidate, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
-	m := manner{policy: c.Policy}
+	m := t.manner(c.Policy, peer)
 	if t.Sessions {
-		m.session = &tlspolicy.Session{Key: t.key(m.policy, peer)}
+		m.session = &tlspolicy.Session{Key: m.key}
 	}
 	for {
-		tx := t.attempt(ctx, m, conn, peer)
+		tx := t.attempt(ctx, m, c, conn, peer)
 		again, ok := m.weaker(&tx)
 		if !ok {
 			return tx
 		}
-		m = again
+		if m = again; m.policy.Mode != c.Policy.Mode {
+			m.key = t.manner(m.policy, peer).key
+		}
 		var err error
 		if conn, err = t.alone(ctx, t.from, peer); err != nil {
 			return tx
@@ -81,9 +84,17 @@ func (t *trial) converse(ctx context.Context, c Candidate, conn net.Conn, peer n
 	}
 }
 
+// manner is how peer is spoken to at first.
+func (t *trial) manner(p tlspolicy.Policy, peer netip.AddrPort) manner {
+	if t.Conns == nil && !t.Sessions {
+		return manner{policy: p}
+	}
+	return manner{policy: p, key: t.key(p, peer)}
+}
+
 // attempt is one conversation on one connection.
-func (t *trial) attempt(ctx context.Context, m manner, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
-	h := t.handover(m, peer)
+func (t *trial) attempt(ctx context.Context, m manner, to Candidate, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
+	h := t.handover(m, to, peer)
 	h.Conn = conn
 	if m.policy.Implicit {
 		h.Envelope = t.job.envelope()
@@ -119,12 +130,13 @@ func (t *trial) attempt(ctx context.Context, m manner, conn net.Conn, peer netip
 
 // handover is what a conversation with peer needs, but for the connection and
 // the envelope, which is sealed as late as can be.
-func (t *trial) handover(m manner, peer netip.AddrPort) Handover {
+func (t *trial) handover(m manner, c Candidate, peer netip.AddrPort) Handover {
 	h := Handover{Policy: m.policy, Session: m.session, Message: t.job.Message, QMTP: t.hop.route.QMTP, Creds: t.creds(peer),
 		Params: smtpc.Params{Helo: t.helo(), Timeout: t.Control.TimeoutRemote, HeloOnly: m.heloOnly, NoChunking: m.noChunking}}
 	if t.Conns != nil && !h.QMTP {
-		key := t.key(m.policy, peer)
-		h.Keep = func(c *smtpc.Conn) { t.Conns.Keep(key, c) }
+		h.Peer, h.Key = peer, m.key
+		h.Keep = func(c *smtpc.Conn) { t.Conns.Keep(h.Key, c) }
+		h.Follow = t.follow(m, c)
 	}
 	return h
 }
@@ -142,13 +154,9 @@ func finish(ctx context.Context, c *smtpc.Conn, h Handover) smtp.Transaction {
 
 // send carries out the transaction, and keeps the conversation if it may.
 func send(ctx context.Context, c *smtpc.Conn, h Handover) smtp.Transaction {
-	tx := c.Send(ctx, h.Envelope, h.Message)
-	if h.Keep != nil && c.Reusable() {
-		h.Keep(c)
-	} else {
-		c.Quit()
-	}
-	return tx
+	return h.transact(c, func(next func() (smtpc.Following, bool)) (smtp.Transaction, *smtpc.Begun) {
+		return c.SendThen(ctx, h.Envelope, h.Message, next)
+	})
 }
 
 // ended makes the record of a conversation that did not come to MAIL.

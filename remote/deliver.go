@@ -57,6 +57,12 @@ func (e *Engine) Carry(ctx context.Context, p *Plan, job Job) (o report.Outcome)
 	ctx, stop := context.WithTimeout(ctx, e.limit(job))
 	defer stop()
 	t := trial{Engine: e, job: job, hop: p.hop, from: p.from, left: maxTries}
+	if len(p.cands) > 0 {
+		t.first = p.cands[0].Pref
+	}
+	if job.Ride != nil && t.board(ctx, p.cands) == stopHere {
+		return t.last
+	}
 	for _, c := range p.cands {
 		if c.inClear && !t.second {
 			t.second, t.left = true, maxTries // of the addresses that have been tried already
@@ -118,6 +124,8 @@ type trial struct {
 	hop  hop
 	from routes.Source
 	left int // addresses that may still be tried
+
+	first uint16 // the best preference
 
 	second    bool // the pass in clear has begun
 	tentative bool // this host's turn comes again in it

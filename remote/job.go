@@ -21,6 +21,11 @@ type Job struct {
 	// be said: others may have joined the delivery since (see Plan.Key). It may
 	// be called again, and then says the same.
 	Seal func() smtp.Envelope
+	// Follow, if set, gives a job that may begin behind this one's content; it is
+	// asked when so many transactions have gone over the conversation. See Next.
+	Follow func(transactions int) *Next
+	// Ride, if set, is where this job has begun already.
+	Ride *Ride
 }
 
 // envelope is the sealed envelope.

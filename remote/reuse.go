@@ -21,12 +21,12 @@ func (t *trial) reuse(ctx context.Context, c Candidate, addrs []netip.AddrPort) 
 		return smtp.Transaction{}, netip.AddrPort{}, false
 	}
 	for _, peer := range addrs {
-		m := manner{policy: c.Policy}
-		conn := t.Conns.Take(t.key(m.policy, peer))
+		m := t.manner(c.Policy, peer)
+		conn := t.Conns.Take(m.key)
 		if conn == nil {
 			continue
 		}
-		h := t.handover(m, peer)
+		h := t.handover(m, c, peer)
 		h.Envelope = t.job.envelope()
 		tx := send(ctx, conn, h)
 		if stale(&tx) {

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"net"
+	"net/netip"
 
 	"postrider/internal/smtp"
 	"postrider/smtpc"
@@ -24,6 +25,11 @@ type Handover struct {
 	// Keep, if set, takes the conversation over when it ended in step, for
 	// another message to the same place.
 	Keep func(*smtpc.Conn)
+	// Follow, if set, gives what may begin behind the content, or nil, when so many
+	// transactions have gone over the conversation; see Next. Peer and Key go along.
+	Follow func(transactions int) *Next
+	Peer   netip.AddrPort
+	Key    string
 }
 
 // Conns keeps conversations between deliveries, under a key of all that could

@@ -120,3 +120,6 @@ func (t *talk) whole(content []byte) smtp.Stage {
 	t.spoke = time.Now()
 	return smtp.AtDot
 }
+
+// Conn is the conversation, for when the transaction has ended.
+func (b *Begun) Conn() *Conn { return b.t.Conn }

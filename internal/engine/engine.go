@@ -78,7 +78,7 @@ func (e *Engine) deliver(ctx context.Context, d spawn.Delivery, watch *observe.D
 	if cause != report.Accepted {
 		return report.Outcome{Cause: cause, Host: d.Host}
 	}
-	watch.Takes(s.remote.Longest(job) + slack)
+	watch.Takes(longest(s.remote, job))
 	r := s.remote.Fresh()
 	plan, o := r.Plan(ctx, job)
 	if plan == nil {
@@ -96,7 +96,7 @@ func (e *Engine) deliver(ctx context.Context, d spawn.Delivery, watch *observe.D
 	}
 	return g.lead(func(seal func() smtp.Envelope) report.Outcome {
 		job.Seal = seal
-		return e.carry(ctx, r, trip{plan, e.name(plan, destination), job}, watch)
+		return e.carry(ctx, r, trip{plan, e.name(plan, destination), &job, g}, watch)
 	})
 }
 
@@ -104,7 +104,8 @@ func (e *Engine) deliver(ctx context.Context, d spawn.Delivery, watch *observe.D
 type trip struct {
 	plan        *remote.Plan
 	destination string
-	job         remote.Job
+	job         *remote.Job
+	group       *group
 }
 
 // name is the name under which a destination stands in the gate, and is shown.
@@ -116,7 +117,7 @@ func (e *Engine) name(plan *remote.Plan, key string) string {
 // carry waits for the destination's turn and delivers.
 func (e *Engine) carry(ctx context.Context, r *remote.Engine, t trip, watch *observe.Delivery) report.Outcome {
 	watch.Phase(observe.Waiting)
-	pass, err := e.gate.Enter(ctx, t.destination)
+	pass, err := e.gate.EnterOffering(ctx, t.destination, t)
 	switch {
 	case errors.Is(err, fair.ErrWait):
 		return report.Outcome{Cause: report.Busy, Host: t.job.Host}
@@ -125,7 +126,12 @@ func (e *Engine) carry(ctx context.Context, r *remote.Engine, t trip, watch *obs
 	}
 	defer pass.Leave(fair.Unknown)
 	watch.Phase(observe.Talking)
-	o := r.Carry(ctx, t.plan, t.job)
+	t.job.Follow = e.follow(pass)
+	if ride, ok := pass.With().(*remote.Ride); ok && ride != nil {
+		e.observer.Overlapped()
+		t.job.Ride = ride
+	}
+	o := r.Carry(ctx, t.plan, *t.job)
 	e.observer.Transaction(len(o.Rcpts))
 	pass.Leave(lesson(&o))
 	return o

@@ -157,7 +157,12 @@ func (s *moody) content(conn net.Conn, r *bufio.Reader, rcpts []string) (on bool
 // accepted was taken exactly once; what is not was not taken at all, unless the
 // report says that it may have been.
 func TestLedger(t *testing.T) {
-	const messages, perMessage, domains = 300, 5, 40
+	t.Run("side by side", func(t *testing.T) { ledger(t, "20", 40) })
+	t.Run("one behind the other", func(t *testing.T) { ledger(t, "1", 8) })
+}
+
+func ledger(t *testing.T, perHost string, domains int) {
+	const messages, perMessage = 300, 5
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	s := &moody{t: t, rng: rand.New(rand.NewPCG(seed, 1)), taken: map[string]int{}}
@@ -167,6 +172,7 @@ func TestLedger(t *testing.T) {
 		routes.WriteString(w.route(fmt.Sprintf("d%d.example", i), s.listen()))
 	}
 	w.control("smtproutes", routes.String())
+	w.control("concurrencyperhost", perHost+"\n")
 	var mu sync.Mutex
 	tally := map[string]int{}
 	slots := make(chan struct{}, 200)
@@ -196,7 +202,11 @@ func TestLedger(t *testing.T) {
 		})
 	}
 	all.Wait()
-	t.Logf("reports: %v", tally)
+	overlapped := w.engine.Observer().State().Connections.Overlapped
+	t.Logf("reports: %v; %d overlapped", tally, overlapped)
+	if perHost == "1" && overlapped == 0 {
+		t.Error("nothing overlapped")
+	}
 	for _, what := range []string{"K", "Z", "D", "Z?"} {
 		if tally[what] == 0 {
 			t.Errorf("no report of the kind %s: %v", what, tally)

@@ -20,11 +20,12 @@ const (
 
 // groups are the groups that may still be joined.
 type groups struct {
+	linger time.Duration
 	mu   sync.Mutex
 	open map[string]*group // guarded by mu
 }
 
-func newGroups() *groups { return &groups{open: map[string]*group{}} }
+func newGroups() *groups { return &groups{linger: linger, open: map[string]*group{}} }
 
 // group is recipients that go in one transaction.
 type group struct {
@@ -67,7 +68,7 @@ func (g *group) shut() {
 
 // seal gives the group's recipients, for good.
 func (g *group) seal() smtp.Envelope {
-	if wait := linger - time.Since(g.born); wait > 0 {
+	if wait := g.all.linger - time.Since(g.born); wait > 0 {
 		time.Sleep(wait)
 	}
 	g.all.mu.Lock()
@@ -75,6 +76,9 @@ func (g *group) seal() smtp.Envelope {
 	g.shut()
 	return g.envelope
 }
+
+// ripe reports whether seal would not wait.
+func (g *group) ripe() bool { return time.Since(g.born) >= g.all.linger }
 
 // lead carries the group's transaction out and gives the leader's own part of
 // the outcome. Whatever happens in carry, nobody is left waiting.

@@ -6,12 +6,19 @@ import (
 	"time"
 
 	"postrider/internal/observe"
+	"postrider/remote"
 	"postrider/resolver"
 )
 
 // slack is what a delivery may take besides Plan and Carry: fair's MaxWait, a
 // group's linger, and all that a busy machine takes.
 const slack = 10 * time.Minute
+
+// longest is how long a delivery may take in all. Once its turn has come, it may
+// stand behind another's verdict before it is carried: see follow.go.
+func longest(r *remote.Engine, job remote.Job) time.Duration {
+	return r.Longest(job) + r.Control.TimeoutRemote + slack
+}
 
 // Healthy reports whether every delivery under way may still come to its end.
 // It does not return if somebody keeps a lock that deliveries need.

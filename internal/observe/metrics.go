@@ -13,8 +13,8 @@ import (
 
 // counts is what was counted since the engine began.
 type counts struct {
-	made, failed, reused, dropped atomic.Uint64
-	seconds, recipients           prometheus.Histogram
+	made, failed, reused, overlapped, dropped atomic.Uint64
+	seconds, recipients                       prometheus.Histogram
 
 	mu     sync.Mutex
 	deeds  map[deed]uint64 // guarded by mu; no more than letters times causes
@@ -90,6 +90,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		{"connections_made_total", "Connections to servers that came about.", prometheus.CounterValue, float64(s.Connections.Made)},
 		{"connections_failed_total", "Attempts to connect that failed or were called off.", prometheus.CounterValue, float64(s.Connections.Failed)},
 		{"connections_reused_total", "Conversations that were found waiting.", prometheus.CounterValue, float64(s.Connections.Reused)},
+		{"transactions_overlapped_total", "Transactions that began behind another's content.", prometheus.CounterValue, float64(s.Connections.Overlapped)},
 		{"connections_idle", "Conversations that wait for another message.", prometheus.GaugeValue, float64(s.Connections.Idle)},
 		{"slots", "Deliveries that may be under way.", prometheus.GaugeValue, float64(s.Slots.Limit)},
 		{"slots_busy", "Deliveries that are under way.", prometheus.GaugeValue, float64(s.Slots.Busy)},

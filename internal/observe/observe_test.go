@@ -48,6 +48,7 @@ func sample() *Observer {
 	o.Dialed(nil)
 	o.Dialed(errors.New("no"))
 	o.Reused()
+	o.Overlapped()
 	return o
 }
 
@@ -87,7 +88,7 @@ func TestMetrics(t *testing.T) {
 		`qmail_remote_deliveries_total{cause="no_connection",letter="Z"} 1`,
 		"qmail_remote_delivery_seconds_count 4",
 		"qmail_remote_transaction_recipients_sum 5",
-		"qmail_remote_connections_made_total 1", "qmail_remote_connections_failed_total 1", "qmail_remote_connections_reused_total 1",
+		"qmail_remote_connections_made_total 1", "qmail_remote_connections_failed_total 1", "qmail_remote_connections_reused_total 1", "qmail_remote_transactions_overlapped_total 1",
 		"qmail_remote_connections_idle 3", "qmail_remote_slots 255", "qmail_remote_slots_busy 1", "qmail_remote_groups_open 2",
 		"qmail_remote_destinations 3", "qmail_remote_destinations_broken 1", "qmail_remote_destinations_waiting 4",
 		"qmail_remote_dns_cache_hits_total 8",

@@ -150,6 +150,9 @@ func (o *Observer) Dialed(err error) {
 // Reused notes a conversation that was found waiting.
 func (o *Observer) Reused() { o.counts.reused.Add(1) }
 
+// Overlapped notes a transaction that began behind another's content.
+func (o *Observer) Overlapped() { o.counts.overlapped.Add(1) }
+
 // harmless ends a panic: whatever went wrong here, mail was carried all the same.
 func harmless() { _ = recover() }
 

@@ -27,6 +27,7 @@ func (o *Observer) State() state.State {
 	}
 	s.Slots.Busy = len(s.Slots.Open)
 	s.Connections.Made, s.Connections.Failed, s.Connections.Reused = o.counts.made.Load(), o.counts.failed.Load(), o.counts.reused.Load()
+	s.Connections.Overlapped = o.counts.overlapped.Load()
 	return s
 }
 

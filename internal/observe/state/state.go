@@ -72,8 +72,10 @@ type Connections struct {
 	Made   uint64 `json:"made"`
 	Failed uint64 `json:"failed"`
 	Reused uint64 `json:"reused"` // transactions that found one waiting
-	Idle   int    `json:"idle"`   // waiting now
-	Peers  []Peer `json:"peers"`  // of the idle ones; Most at the most
+	// Overlapped counts transactions that began behind another's content.
+	Overlapped uint64 `json:"overlapped"`
+	Idle       int    `json:"idle"`  // waiting now
+	Peers      []Peer `json:"peers"` // of the idle ones; Most at the most
 }
 
 // Peer is an address with idle connections.
