@@ -21,8 +21,8 @@ const (
 // groups are the groups that may still be joined.
 type groups struct {
 	linger time.Duration
-	mu   sync.Mutex
-	open map[string]*group // guarded by mu
+	mu     sync.Mutex
+	open   map[string]*group // guarded by mu
 }
 
 func newGroups() *groups { return &groups{linger: linger, open: map[string]*group{}} }
