@@ -7,22 +7,14 @@ import (
 	"testing"
 )
 
-// rules make fixsmtpio(8) fit a server for qmail-authup, as acceptutils has them.
-const rules = `# greeting
-:greeting::220*::235 ok, go ahead (#2.0.0)
-:greeting::4*:14:&fixsmtpio_noop
-:greeting::5*:15:&fixsmtpio_noop
-:ehlo::250*::&fixsmtpio_fixup
-:ehlo::250?AUTH*::
-:auth:NOOP :*::502 unimplemented (#5.5.1)
-:timeout::*:16:
-:clienteof::*:0:
-`
-
 // TestChains: qmail-authup with servers behind checkpassword, as they are run.
 func TestChains(t *testing.T) {
 	p := settle(t)
-	for name, text := range map[string]string{"fixsmtpio": rules, "rcpthosts": "me.example\n"} {
+	rules, err := os.ReadFile("../../examples/control/fixsmtpio")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"fixsmtpio": string(rules), "rcpthosts": "me.example\n"} {
 		if err := os.WriteFile(p.home+"/control/"+name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
