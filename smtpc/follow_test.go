@@ -28,6 +28,9 @@ func held(t *testing.T, content string) *smtp.Message {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, ok := m.Whole(); !ok {
+		t.Fatal("not to be read")
+	}
 	return m
 }
 

@@ -17,7 +17,8 @@ type Message struct {
 	Size   int64
 	Stream io.Reader
 
-	whole []byte // the content, where it is in memory: see ReadMessage
+	short bool   // to be held in memory: see Whole
+	whole []byte // the content, once it is
 	facts *Facts
 	spent bool // Stream has been handed out
 }
@@ -59,33 +60,31 @@ func OpenMessage(f *os.File) (*Message, error) {
 	return &Message{At: io.NewSectionReader(f, offset, size), Size: size}, nil
 }
 
-// maxWhole is the longest message that ReadMessage holds in memory, in bytes: most
-// are shorter, and all that are under way at once are a few megabytes.
+// maxWhole is the longest message that is held in memory, in bytes: most are
+// shorter, and all that are under way at once are a few megabytes.
 const maxWhole = 16 << 10
 
 // ReadMessage is OpenMessage for a regular file that is open for reading and at
-// its beginning. A short one is read at once, and nothing more is asked of f.
+// its beginning. A short one is read at once when anything of it is needed.
 func ReadMessage(f *os.File) (*Message, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("open message: %w", err)
 	}
-	size := info.Size()
-	if size > maxWhole {
-		return &Message{At: f, Size: size}, nil
-	}
-	whole := make([]byte, size)
-	if n, err := f.ReadAt(whole, 0); n < len(whole) {
-		if errors.Is(err, io.EOF) {
-			err = errShrunk
-		}
-		return nil, fmt.Errorf("read message: %w", err)
-	}
-	return &Message{At: bytes.NewReader(whole), Size: size, whole: whole}, nil
+	return &Message{At: f, Size: info.Size(), short: info.Size() <= maxWhole}, nil
 }
 
-// Whole is the content, where it is in memory. Nobody may change it.
-func (m *Message) Whole() (content []byte, ok bool) { return m.whole, m.whole != nil }
+// Whole is the content, where it is short and can be read. Nobody may change it.
+func (m *Message) Whole() (content []byte, ok bool) {
+	if m.short && m.whole == nil {
+		whole := make([]byte, m.Size)
+		if _, err := io.ReadFull(m.Reader(), whole); err != nil {
+			return nil, false // who reads on will be told
+		}
+		m.whole = whole
+	}
+	return m.whole, m.whole != nil
+}
 
 // readable asks the kernel whether f can be read, by reading nothing: that
 // neither waits nor uses anything up, and fails with EBADF or EISDIR.
@@ -108,6 +107,8 @@ func (m *Message) Again() bool { return m.At != nil }
 // the first Read, because to read on would send an empty message.
 func (m *Message) Reader() io.Reader {
 	switch {
+	case m.whole != nil:
+		return bytes.NewReader(m.whole)
 	case m.At != nil:
 		return &sizedReader{at: m.At, size: m.Size}
 	case m.Stream == nil || m.spent:
@@ -123,19 +124,26 @@ func (m *Message) Facts() (f Facts, known bool, err error) {
 	if !m.Again() {
 		return Facts{}, false, nil
 	}
-	if m.facts == nil && m.whole != nil {
-		var x examiner
-		x.add(m.whole)
-		m.facts = &x.facts
-	}
 	if m.facts == nil {
-		facts, err := Examine(m.Reader())
-		if err != nil {
+		if err := m.examine(); err != nil {
 			return Facts{}, false, err
 		}
-		m.facts = &facts
 	}
 	return *m.facts, true, nil
+}
+
+func (m *Message) examine() error {
+	if content, ok := m.Whole(); ok {
+		var x examiner
+		x.add(content)
+		m.facts = &x.facts
+		return nil
+	}
+	facts, err := Examine(m.Reader())
+	if err == nil {
+		m.facts = &facts
+	}
+	return err
 }
 
 var (

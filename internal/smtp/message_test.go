@@ -262,8 +262,18 @@ func TestReadMessage(t *testing.T) {
 		}
 	}
 	f := messageFile(t, "x\n")
+	m, err := ReadMessage(f)
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.Close()
-	if _, err := ReadMessage(f); err == nil {
+	if _, ok := m.Whole(); ok {
 		t.Error("a closed file was read")
+	}
+	if _, _, err := m.Facts(); err == nil {
+		t.Error("facts of a closed file")
+	}
+	if _, err := ReadMessage(f); err == nil {
+		t.Error("a closed file was opened")
 	}
 }
