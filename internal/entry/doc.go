@@ -21,23 +21,41 @@
 //     no matter (a twentieth of a delivery's cost);
 //   - goes on to the runtime's own entry point.
 //
-// A program that reports to no qmail begins at postrider_helper, which exits with
-// 111 where the other reports.
+// A program that reports to no qmail begins at postrider_helper, which complains on
+// descriptor 2 and exits with 111 where the other reports.
 //
 // It is in force when the linker is told -E postrider_start, as the Makefile
 // does on linux/amd64 and linux/arm64; a plain `go build` is a program without
 // it. The package is empty on other systems.
 package entry
 
-import "syscall"
+import (
+	"os"
+	"slices"
+	"syscall"
+)
 
-// Lift allows as many descriptors as the hard limit does, here and in programs
-// that are started from here. It must be the first thing that main does. It has
-// no error: what cannot be opened will tell.
+// soft is the soft limit of descriptors that the first instructions found and
+// lowered; 0 when they did not.
+var soft uint64
+
+// Lift allows as many descriptors again as before, here and in programs that are
+// started from here. It must be the first thing that main does. It has no error:
+// what cannot be opened will tell.
 func Lift() {
 	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
-		limit.Cur = limit.Max
+	if soft != 0 && syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
+		limit.Cur = soft
 		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 	}
+}
+
+// Environ is os.Environ without what the first instructions put there: for
+// programs that are none of ours.
+func Environ() []string {
+	env := os.Environ()
+	if soft != 0 { // they were there
+		env = slices.DeleteFunc(env, func(v string) bool { return v == "GOTRACEBACK=crash" || v == "GOMAXPROCS=1" })
+	}
+	return env
 }

@@ -24,6 +24,14 @@ DATA	noMemory<>+16(SB)/8, $"(#4.3.0)"
 DATA	noMemory<>+24(SB)/2, $"\n\x00"
 GLOBL	noMemory<>(SB), RODATA, $26
 
+DATA	why<>+0(SB)/8, $"out of m"
+DATA	why<>+8(SB)/8, $"emory at"
+DATA	why<>+16(SB)/8, $" the sta"
+DATA	why<>+24(SB)/8, $"rt: rais"
+DATA	why<>+32(SB)/8, $"e ulimit"
+DATA	why<>+40(SB)/8, $" -v, -d\n"
+GLOBL	why<>(SB), RODATA, $48
+
 DATA	traceback<>+0(SB)/8, $"GOTRACEB"
 DATA	traceback<>+8(SB)/8, $"ACK=cras"
 DATA	traceback<>+16(SB)/2, $"h\x00"
@@ -93,7 +101,7 @@ TEXT begin<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	// No descriptor above 2 may be opened until Lift, so that the runtime does
 	// not read three files in /proc and /sys to learn of processor quotas that
 	// GOMAXPROCS=1 makes no matter. Failing to look is what it does where there
-	// is no /proc. The hard limit stays; package syscall raises the soft one to it.
+	// is no /proc.
 	MOVQ	SYS_prlimit64, AX
 	XORL	DI, DI
 	MOVQ	RLIMIT_NOFILE, SI
@@ -102,8 +110,10 @@ TEXT begin<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	SYSCALL
 	TESTQ	AX, AX
 	JNZ	unlimited
-	CMPQ	-64(BX), $3
+	MOVQ	-64(BX), CX
+	CMPQ	CX, $3
 	JLS	unlimited
+	MOVQ	CX, ·soft(SB)
 	MOVQ	$3, -64(BX)
 	MOVQ	SYS_prlimit64, AX
 	XORL	DI, DI
@@ -161,9 +171,8 @@ rest:
 	JMP	_rt0_amd64_linux(SB)
 
 fail:
-	MOVQ	$111, DI
 	TESTQ	R15, R15
-	JNZ	exit
+	JNZ	complain
 	MOVQ	SYS_write, AX
 	MOVQ	$1, DI
 	LEAQ	noMemory<>(SB), SI
@@ -173,6 +182,14 @@ fail:
 	XORL	DI, DI
 	CMPQ	AX, $26
 	JEQ	exit
+	MOVQ	$111, DI
+	JMP	exit
+complain:
+	MOVQ	SYS_write, AX
+	MOVQ	$2, DI
+	LEAQ	why<>(SB), SI
+	MOVQ	$48, DX
+	SYSCALL
 	MOVQ	$111, DI
 exit:
 	MOVQ	SYS_exit_group, AX

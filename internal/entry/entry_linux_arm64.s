@@ -23,6 +23,14 @@ DATA	noMemory<>+16(SB)/8, $"(#4.3.0)"
 DATA	noMemory<>+24(SB)/2, $"\n\x00"
 GLOBL	noMemory<>(SB), RODATA, $26
 
+DATA	why<>+0(SB)/8, $"out of m"
+DATA	why<>+8(SB)/8, $"emory at"
+DATA	why<>+16(SB)/8, $" the sta"
+DATA	why<>+24(SB)/8, $"rt: rais"
+DATA	why<>+32(SB)/8, $"e ulimit"
+DATA	why<>+40(SB)/8, $" -v, -d\n"
+GLOBL	why<>(SB), RODATA, $48
+
 DATA	traceback<>+0(SB)/8, $"GOTRACEB"
 DATA	traceback<>+8(SB)/8, $"ACK=cras"
 DATA	traceback<>+16(SB)/2, $"h\x00"
@@ -89,6 +97,7 @@ TEXT begin<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVD	-64(R19), R9
 	CMP	$3, R9
 	BLS	unlimited
+	MOVD	R9, ·soft(SB)
 	MOVD	$3, R9
 	MOVD	R9, -64(R19)
 	MOVD	$0, R0
@@ -135,8 +144,7 @@ rest:
 	B	_rt0_arm64_linux(SB)
 
 fail:
-	MOVD	$111, R0
-	CBNZ	R22, exit
+	CBNZ	R22, complain
 	MOVD	$1, R0
 	MOVD	$noMemory<>(SB), R1
 	MOVD	$26, R2
@@ -145,6 +153,14 @@ fail:
 	CMP	$26, R0
 	MOVD	$0, R0
 	BEQ	exit
+	MOVD	$111, R0
+	B	exit
+complain:
+	MOVD	$2, R0
+	MOVD	$why<>(SB), R1
+	MOVD	$48, R2
+	MOVD	SYS_write, R8
+	SVC
 	MOVD	$111, R0
 exit:
 	MOVD	SYS_exit_group, R8
