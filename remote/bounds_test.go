@@ -1,9 +1,11 @@
 package remote
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"postrider/internal/report"
 	"postrider/internal/smtp"
 	"postrider/resolver"
+	"postrider/routes"
 	"postrider/tlspolicy"
 )
 
@@ -127,4 +130,71 @@ func TestAliasKeptBack(t *testing.T) {
 			t.Errorf("cause %d, %v", cause, list(cands))
 		}
 	})
+}
+
+// TestC66SlowReader: a server that reads hardly anything keeps a delivery no
+// longer than one write may take, and one that reads as slowly as it may, no
+// longer than the whole may.
+func TestC66SlowReader(t *testing.T) {
+	const size = 1 << 20
+	for rate, limit := range map[int]time.Duration{1: 1200 * time.Second, 40: 12*1260*time.Second + size/slowest*time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			e := engine(t, "d.example. A 192.0.2.1\n")
+			e.TLS = tlspolicy.New(tlspolicy.Config{})
+			e.Control.TimeoutRemote = 1200 * time.Second
+			client, server := net.Pipe()
+			e.Dial = func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { return client, nil }
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				defer server.Close()
+				r := bufio.NewReaderSize(server, 16)
+				for _, reply := range []string{"220 mx", "250 mx", "250 ok", "250 ok", "354 go"} {
+					io.WriteString(server, reply+"\r\n")
+					if reply != "354 go" {
+						r.ReadString('\n')
+					}
+				}
+				for b := make([]byte, rate); ; time.Sleep(time.Second) {
+					if _, err := io.ReadFull(server, b); err != nil {
+						return
+					}
+				}
+			}()
+			job := small()
+			job.Message = &smtp.Message{At: strings.NewReader(strings.Repeat("0123456789abcde\n", size/16)), Size: size}
+			start := time.Now()
+			o := e.Deliver(context.Background(), job)
+			took := time.Since(start)
+			<-done
+			if o.Letter() != 'Z' || o.InDoubt || o.Cause != report.ConnectionDied || took < limit || took > limit+time.Minute {
+				t.Errorf("%d bytes a second: %+v after %v", rate, o, took)
+			}
+		})
+	}
+}
+
+// panics is a part of an engine that is broken.
+type panics struct{}
+
+func (panics) Lookup(string) (routes.Route, bool, error) { panic("routes") }
+func (panics) Blocked(netip.Addr) bool                   { panic("tcpto") }
+func (panics) TimedOut(netip.Addr)                       {}
+func (panics) Answered(netip.Addr)                       {}
+
+// TestC80Panics: a delivery that panics is deferred.
+func TestC80Panics(t *testing.T) {
+	for name, breaks := range map[string]func(*Engine){
+		"routes": func(e *Engine) { e.Routes = panics{} },
+		"tcpto":  func(e *Engine) { e.Timeouts = panics{} },
+		"dial": func(e *Engine) {
+			e.Dial = func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) { panic("dial") }
+		},
+	} {
+		e := engine(t, "d.example. A 192.0.2.1\n")
+		breaks(e)
+		if o := e.Deliver(t.Context(), small()); o.Cause != report.Crashed || o.Letter() != 'Z' {
+			t.Errorf("%s: %+v", name, o)
+		}
+	}
 }
