@@ -23,7 +23,7 @@ bin/qmail-rspawn: LDFLAGS += -X main.defaultLimit=$(SPAWN)
 
 all: $(PROGRAMS:%=bin/%) bin/qmail-smtpc bin/authup bin/qmail-popup
 
-.PHONY: all $(PROGRAMS:%=bin/%) bin/qmail-smtpc bin/authup bin/qmail-popup demo test check bench fuzz sweep check-limits install uninstall clean
+.PHONY: all $(PROGRAMS:%=bin/%) bin/qmail-smtpc bin/authup bin/qmail-popup demo test check bench fuzz sweep soak check-limits install uninstall clean
 
 $(PROGRAMS:%=bin/%):
 	$(BUILD) '$(LDFLAGS)' -o $@ ./cmd/$(notdir $@)
@@ -57,6 +57,11 @@ sweep:
 
 bench: all
 	sh .ci/bench
+
+# Two hundred thousand deliveries through qmail-rspawn: to unwell servers, while
+# its engines are killed, and into a Postfix, which needs root. Some minutes.
+soak:
+	$(GO) test -count=1 -v -timeout 30m -run '^(TestSoak|TestLedger|TestRspawn)$$' ./internal/engine ./internal/peers ./cmd/qmail-rspawn -soak
 
 check-limits: all
 	sh .ci/check-limits

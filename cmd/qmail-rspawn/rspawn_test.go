@@ -69,13 +69,8 @@ func prepare(t *testing.T, script string, env ...string) *rig {
 		}
 	}
 	r.file("bin/qmail-remote", "#!/bin/sh\n"+script+"\n", 0o700)
-	r.file("queue/mess/1/24", "message\n", 0o644)
+	r.message("1/24", "message\n")
 	r.file("queue/lock/tcpto", strings.Repeat("\x01", 1024), 0o600)
-	if uid, known := lookup("qmailq"); known && uid != uint32(os.Getuid()) { // then we must be root
-		if err := os.Chown(filepath.Join(r.home, "queue/mess/1/24"), int(uid), -1); err != nil {
-			t.Fatal(err)
-		}
-	}
 	r.cmd = exec.Command(program)
 	r.cmd.Dir = "/"
 	r.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "QMAILHOME=" + r.home, "QMAILREMOTE=" + filepath.Join(r.home, "bin/qmail-remote")}, env...)
@@ -104,6 +99,17 @@ func (r *rig) file(name, text string, mode os.FileMode) {
 	r.t.Helper()
 	if err := os.WriteFile(filepath.Join(r.home, name), []byte(text), mode); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// message makes a message in the queue.
+func (r *rig) message(id, text string) {
+	r.t.Helper()
+	r.file("queue/mess/"+id, text, 0o644)
+	if uid, known := lookup("qmailq"); known && uid != uint32(os.Getuid()) { // then we must be root
+		if err := os.Chown(filepath.Join(r.home, "queue/mess", id), int(uid), -1); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 }
 

@@ -1,17 +1,15 @@
 package peers
 
 import (
-	"bufio"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"postrider/internal/spawn"
+	"postrider/internal/sendtest"
 )
 
 var soak = flag.Bool("soak", false, "deliver as much as make soak asks for")
@@ -45,16 +43,19 @@ func gathered(t *testing.T, messages int, c ServerConfig, files control) {
 		}
 		write(t, file, texts[i])
 	}
-	s := ordered(t, home)
+	s := rspawn(t, home)
 	for i := range texts {
 		for r := range rcpts {
-			s.order(fmt.Sprintf("%d/%d", i%23, i), fmt.Sprintf("m%d-%d@example.net", i, r))
+			err := s.Order(fmt.Sprintf("%d/%d", i%23, i), "me@example.org", fmt.Sprintf("m%d-%d@example.net", i, r), func(line string) {
+				reported(t, line, files["trustanchors"] != "")
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	for rcpt, line := range s.end() {
-		if !strings.HasPrefix(line, "K192.0.2.") || strings.Contains(line, "\nTLS: ") != (files["trustanchors"] != "") {
-			t.Errorf("%s: %q", rcpt, line)
-		}
+	if err := s.End(); err != nil {
+		t.Fatal(err)
 	}
 	copies, transactions := map[string]int{}, map[string]bool{}
 	for _, m := range p.Wait(t, rcpts*messages) {
@@ -80,86 +81,35 @@ func gathered(t *testing.T, messages int, c ServerConfig, files control) {
 	}
 }
 
-// orders is a qmail-rspawn under way. Its qmail-send is one goroutine, which
-// orders as soon as a slot is free.
-type orders struct {
-	t     testing.TB
-	cmd   *exec.Cmd
-	in    io.WriteCloser
-	out   *bufio.Reader
-	free  []byte
-	slots map[byte]string   // recipients of those that are not
-	said  map[string]string // by recipient
+func reported(t *testing.T, line string, secure bool) {
+	if !strings.HasPrefix(line, "K192.0.2.") || strings.Contains(line, "\nTLS: ") != secure {
+		t.Errorf("reported %q", line)
+	}
 }
 
-func ordered(t testing.TB, home string) *orders {
+// rspawn starts the built qmail-rspawn.
+func rspawn(t testing.TB, home string) *sendtest.Sender {
 	t.Helper()
-	s := &orders{t: t, cmd: exec.Command(program(t, "qmail-rspawn")), slots: map[byte]string{}, said: map[string]string{}}
-	s.cmd.Env = []string{"QMAILHOME=" + home, "DNSCACHEIP=127.0.0.1", "PATH=/usr/bin:/bin"}
-	var err error
-	if s.in, err = s.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := s.cmd.StdoutPipe()
+	cmd := exec.Command(program(t, "qmail-rspawn"))
+	cmd.Env = []string{"QMAILHOME=" + home, "DNSCACHEIP=127.0.0.1", "PATH=/usr/bin:/bin"}
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.cmd.Process.Kill() })
-	s.out = bufio.NewReader(out)
-	limit, err := s.out.ReadByte()
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for slot := range limit {
-		s.free = append(s.free, slot)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	s, err := sendtest.New(in, out)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return s
-}
-
-// order orders one delivery of a message from me@example.org.
-func (s *orders) order(messid, rcpt string) {
-	if len(s.free) == 0 {
-		s.hear()
-	}
-	slot := s.free[0]
-	s.free = s.free[1:]
-	s.slots[slot] = rcpt
-	c := spawn.Command{Slot: slot, MessID: messid, Sender: "me@example.org", Recipient: rcpt}
-	if _, err := s.in.Write(c.AppendTo(nil)); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// hear hears one report.
-func (s *orders) hear() {
-	slot, err := s.out.ReadByte()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	line, err := s.out.ReadString(0)
-	rcpt, open := s.slots[slot]
-	if err != nil || !open {
-		s.t.Fatalf("slot %d: %q, %v", slot, line, err)
-	}
-	delete(s.slots, slot)
-	s.free = append(s.free, slot)
-	s.said[rcpt] = line
-}
-
-// end waits for all that is under way and gives all reports by recipient.
-func (s *orders) end() map[string]string {
-	for len(s.slots) > 0 {
-		s.hear()
-	}
-	s.in.Close()
-	if rest, err := io.ReadAll(s.out); len(rest) > 0 || err != nil {
-		s.t.Errorf("left: %q, %v", rest, err)
-	}
-	if err := s.cmd.Wait(); err != nil {
-		s.t.Error(err)
-	}
-	return s.said
 }
