@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"postrider/bench/relay"
 	"postrider/internal/dnstest"
 	"postrider/internal/nettest"
 )
@@ -158,7 +159,7 @@ func (r *rig) start() error {
 		return err
 	}
 	if r.private {
-		tun, err := openTUN("near0", nearEnd)
+		tun, err := relay.OpenTUN("near0", nearEnd)
 		if err != nil {
 			r.why = err.Error()
 			return nil

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"postrider/bench/relay"
 )
 
 // roleVariable tells the program, started again by itself, what to be.
@@ -77,7 +79,7 @@ func link() error {
 		return err
 	}
 	near := os.NewFile(nearTUN, "near")
-	far, err := openTUN("far0", farEnd)
+	far, err := relay.OpenTUN("far0", farEnd)
 	if err != nil {
 		return err
 	}
@@ -88,11 +90,10 @@ func link() error {
 	}
 	os.Stdin.Close()
 	os.Stdout.Close()
-	r := &relay{seen: flights{flows: map[uint16]*flow{}}}
-	failed := make(chan error, 3)
-	go func() { failed <- r.carry(near, far, (*flights).fromClient) }()
-	go func() { failed <- r.carry(far, near, (*flights).fromServer) }()
-	go func() { failed <- r.obey(os.NewFile(linkOrders, "orders"), os.NewFile(linkReports, "reports")) }()
+	r := relay.New()
+	failed := make(chan error, 2)
+	go func() { failed <- r.Join(near, far) }()
+	go func() { failed <- obey(r, os.NewFile(linkOrders, "orders"), os.NewFile(linkReports, "reports")) }()
 	err = <-failed
 	server.Process.Kill()
 	return err
@@ -104,15 +105,14 @@ type linkOrder struct {
 	OneWay time.Duration // negative: as it was
 }
 
-type linkReport struct{ Flights, Packets, Sessions int }
+type linkReport = relay.Counts
 
-func (r *relay) obey(in io.Reader, out io.Writer) error {
+func obey(r *relay.Relay, in io.Reader, out io.Writer) error {
 	return serve(in, out, func(o linkOrder) (linkReport, error) {
 		if o.OneWay >= 0 {
-			r.oneWay.Store(int64(o.OneWay))
+			r.Delay(o.OneWay)
 		}
-		f := r.take()
-		return linkReport{f.Count, f.Packets, f.Sessions}, nil
+		return r.Take(), nil
 	})
 }
 

@@ -1,4 +1,4 @@
-package main
+package relay
 
 import "encoding/binary"
 
@@ -7,10 +7,8 @@ import "encoding/binary"
 // last, QUIT or an alert, is none, for nobody waited. Its zero value is not ready;
 // its owner is whoever holds the relay's lock.
 type flights struct {
-	flows    map[uint16]*flow // by the client's port
-	Count    int              // flights that were waited for
-	Packets  int
-	Sessions int
+	flows map[uint16]*flow // by the client's port
+	Counts
 }
 
 // flow is one TCP connection.
@@ -83,7 +81,7 @@ func (f *flights) fromClient(p []byte) {
 		return
 	}
 	if c.state == answered {
-		f.Count++
+		f.Flights++
 	}
 	c.state, c.acked = spoken, true
 	if s.end {

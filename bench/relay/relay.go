@@ -1,4 +1,6 @@
-package main
+// Package relay joins two network namespaces by a line with delay: each packet is
+// forwarded a fixed time after it came, and round trips are counted on the way.
+package relay
 
 import (
 	"fmt"
@@ -15,10 +17,10 @@ import (
 // any case has in flight, for what is dropped is sent again much later.
 const queueLength = 1 << 14
 
-// openTUN makes an interface of the calling process's namespace whose packets
+// OpenTUN makes an interface of the calling process's namespace whose packets
 // are read from and written to the file. It gets addr, and the network around
 // addr lies behind it.
-func openTUN(name string, addr netip.Prefix) (*os.File, error) {
+func OpenTUN(name string, addr netip.Prefix) (*os.File, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/net/tun: %w", err)
@@ -68,8 +70,9 @@ func configure(fd int, name string, addr netip.Prefix) error {
 	return nil
 }
 
-// relay forwards packets between two interfaces, each after a fixed delay.
-type relay struct {
+// Relay forwards packets between two interfaces, each after a fixed delay. Make it
+// with New.
+type Relay struct {
 	oneWay atomic.Int64 // nanoseconds
 
 	mu   sync.Mutex
@@ -82,9 +85,24 @@ type packet struct {
 	data []byte
 }
 
+// New makes a Relay without delay.
+func New() *Relay { return &Relay{seen: flights{flows: map[uint16]*flow{}}} }
+
+// Delay sets the time that a packet takes, one way.
+func (r *Relay) Delay(oneWay time.Duration) { r.oneWay.Store(int64(oneWay)) }
+
+// Join forwards packets between the interface of the clients and that of the
+// servers, until one of them fails.
+func (r *Relay) Join(clients, servers *os.File) error {
+	failed := make(chan error, 2)
+	go func() { failed <- r.carry(clients, servers, (*flights).fromClient) }()
+	go func() { failed <- r.carry(servers, clients, (*flights).fromServer) }()
+	return <-failed
+}
+
 // carry moves what from has to to, until one of them fails. hear is told of each
 // packet when it comes in.
-func (r *relay) carry(from, to *os.File, hear func(*flights, []byte)) error {
+func (r *Relay) carry(from, to *os.File, hear func(*flights, []byte)) error {
 	queue := make(chan packet, queueLength)
 	done := make(chan error, 1)
 	go func() { done <- forward(queue, to) }()
@@ -125,11 +143,18 @@ func forward(queue <-chan packet, to *os.File) error {
 	return nil
 }
 
-// take gives what was counted since it was last asked.
-func (r *relay) take() flights {
+// Counts is what has passed.
+type Counts struct {
+	Flights  int // that clients waited for: round trips
+	Packets  int
+	Sessions int
+}
+
+// Take gives what was counted since it was last asked.
+func (r *Relay) Take() Counts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f := r.seen
 	r.seen = flights{flows: map[uint16]*flow{}}
-	return f
+	return f.Counts
 }
