@@ -13,12 +13,15 @@ PROGRAMS = qmail-remote qmail-remote-io ucspi-tlsc qmail-tcpto qmail-tcpok qmail
 LDFLAGS = -s -w -X postrider/internal/home.Default=$(QMAIL)
 BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -ldflags
 
+HELPERS = ucspi-tlsc ucspi-tlsd qmail-smtpd qmail-ofmipd qmail-authup checknotroot fixsmtpio \
+	smtpd-starttls-proxy-io qmail-qfilter-addtlsheader
+
 # Programs that report to qmail begin before the Go runtime does, where there
 # are instructions for it: see internal/entry.
 PLATFORM := $(shell $(GO) env GOOS GOARCH | tr '\n' ' ')
 ENTRY    := $(if $(findstring linux amd64,$(PLATFORM))$(findstring linux arm64,$(PLATFORM)),-E postrider_)
 bin/qmail-remote bin/qmail-remote-io bin/ucspi-tlsd-io: LDFLAGS += $(ENTRY:_=_start)
-bin/ucspi-tlsc: LDFLAGS += $(ENTRY:_=_helper)
+$(HELPERS:%=bin/%): LDFLAGS += $(ENTRY:_=_helper)
 bin/qmail-rspawn: LDFLAGS += -X main.defaultLimit=$(SPAWN)
 
 all: $(PROGRAMS:%=bin/%) bin/qmail-smtpc bin/authup bin/qmail-popup

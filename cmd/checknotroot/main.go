@@ -21,11 +21,14 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"postrider/internal/entry"
 )
 
 func main() {
+	entry.Lift()
 	debug.SetTraceback("crash")
-	os.Exit(run(os.Args, os.Environ(), syscall.Getuid(), syscall.Exec))
+	os.Exit(run(os.Args, entry.Environ(), syscall.Getuid(), syscall.Exec))
 }
 
 // run returns only where prog is not run. The real user id counts.

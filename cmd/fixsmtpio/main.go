@@ -18,12 +18,14 @@ import (
 
 	"postrider/inbound"
 	"postrider/inbound/fixsmtpio"
+	"postrider/internal/entry"
 	"postrider/internal/home"
 )
 
 func main() {
+	entry.Lift()
 	debug.SetTraceback("crash")
-	os.Exit(run(os.Args, os.Environ()))
+	os.Exit(run(os.Args, entry.Environ()))
 }
 
 func run(args []string, env inbound.Env) int {

@@ -27,16 +27,18 @@ import (
 
 	"postrider/inbound"
 	"postrider/inbound/authup"
+	"postrider/internal/entry"
 	"postrider/internal/home"
 )
 
 func main() {
+	entry.Lift()
 	debug.SetTraceback("crash")
 	authup.Seal()
 	os.Exit(run(os.Args, authup.World{
 		Wire:   &inbound.Descriptors{In: 0, Out: 1},
 		Errors: 2,
-		Env:    os.Environ(),
+		Env:    entry.Environ(),
 		PID:    os.Getpid(),
 		Now:    time.Now(),
 	}))

@@ -22,15 +22,17 @@ import (
 
 	"postrider/inbound"
 	"postrider/inbound/ofmipd"
+	"postrider/internal/entry"
 	"postrider/internal/home"
 )
 
 func main() {
+	entry.Lift()
 	debug.SetTraceback("crash")
 	p := ofmipd.Program{
 		Wire: &inbound.Descriptors{In: 0, Out: 1},
 		Home: home.Dir(),
-		Env:  os.Environ(),
+		Env:  entry.Environ(),
 		PID:  os.Getpid(),
 	}
 	if len(os.Args) > 1 {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"postrider/inbound"
+	"postrider/internal/entry"
 )
 
 // Exit codes of qmail-queue(8).
@@ -28,8 +29,9 @@ const (
 )
 
 func main() {
+	entry.Lift()
 	debug.SetTraceback("crash")
-	os.Exit(run(os.Stdin, os.Stdout, os.Environ(), time.Now()))
+	os.Exit(run(os.Stdin, os.Stdout, entry.Environ(), time.Now()))
 }
 
 func run(in io.Reader, out io.Writer, env inbound.Env, now time.Time) int {

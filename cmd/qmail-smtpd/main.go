@@ -21,12 +21,14 @@ import (
 
 	"postrider/inbound"
 	"postrider/inbound/smtpd"
+	"postrider/internal/entry"
 	"postrider/internal/home"
 )
 
 func main() {
+	entry.Lift()
 	debug.SetTraceback("crash")
-	if smtpd.Serve(&inbound.Descriptors{In: 0, Out: 1}, home.Dir(), os.Environ()) != nil {
+	if smtpd.Serve(&inbound.Descriptors{In: 0, Out: 1}, home.Dir(), entry.Environ()) != nil {
 		os.Exit(1)
 	}
 }

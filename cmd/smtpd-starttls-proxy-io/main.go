@@ -20,6 +20,7 @@ import (
 
 	"postrider/inbound"
 	"postrider/inbound/proxy"
+	"postrider/internal/entry"
 	"postrider/internal/fdconn"
 )
 
@@ -34,8 +35,9 @@ const (
 const child = "smtpd-starttls-proxy-io: proxy"
 
 func main() {
+	entry.Lift()
 	debug.SetTraceback("crash")
-	os.Exit(run(os.Args, os.Environ()))
+	os.Exit(run(os.Args, entry.Environ()))
 }
 
 func run(args []string, env inbound.Env) int {

@@ -24,6 +24,7 @@ import (
 
 	"postrider/inbound"
 	"postrider/inbound/tlsd/options"
+	"postrider/internal/entry"
 	"postrider/internal/fdconn"
 )
 
@@ -34,8 +35,9 @@ const (
 )
 
 func main() {
+	entry.Lift()
 	debug.SetTraceback("crash")
-	os.Exit(run(os.Args, os.Environ()))
+	os.Exit(run(os.Args, entry.Environ()))
 }
 
 // run returns only where prog does not run.

@@ -65,14 +65,14 @@ var may = map[string]string{
 
 	"internal/smtptest/stage": "internal/smtptest internal/dnstest internal/nettest internal/report",
 
-	"cmd/qmail-smtpd":                "inbound inbound/smtpd internal/home",
-	"cmd/qmail-ofmipd":               "inbound inbound/ofmipd internal/home",
-	"cmd/qmail-authup":               "inbound inbound/authup internal/home",
-	"cmd/checknotroot":               "",
-	"cmd/fixsmtpio":                  "inbound inbound/fixsmtpio internal/home",
-	"cmd/smtpd-starttls-proxy-io":    "inbound inbound/proxy internal/fdconn",
-	"cmd/qmail-qfilter-addtlsheader": "inbound",
-	"cmd/ucspi-tlsd":                 "inbound inbound/tlsd/options internal/fdconn",
+	"cmd/qmail-smtpd":                "inbound inbound/smtpd internal/home internal/entry",
+	"cmd/qmail-ofmipd":               "inbound inbound/ofmipd internal/home internal/entry",
+	"cmd/qmail-authup":               "inbound inbound/authup internal/home internal/entry",
+	"cmd/checknotroot":               "internal/entry",
+	"cmd/fixsmtpio":                  "inbound inbound/fixsmtpio internal/home internal/entry",
+	"cmd/smtpd-starttls-proxy-io":    "inbound inbound/proxy internal/fdconn internal/entry",
+	"cmd/qmail-qfilter-addtlsheader": "inbound internal/entry",
+	"cmd/ucspi-tlsd":                 "inbound inbound/tlsd/options internal/fdconn internal/entry",
 	"cmd/ucspi-tlsd-io":              "inbound inbound/tlsd inbound/tlsd/options internal/fdconn",
 	"inbound/tlsd/options":           "",
 }
