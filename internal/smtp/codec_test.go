@@ -3,6 +3,7 @@ package smtp
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -260,6 +261,33 @@ func TestEncoderAppends(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(10, func() { e.Append(dst[:0], []byte("b\n")) }); n != 0 {
 		t.Errorf("%v allocations with room enough", n)
+	}
+}
+
+// TestCrowded: long texts whose lines are short in places, in chunks of any size,
+// are encoded and examined as short texts are.
+func TestCrowded(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		var b strings.Builder
+		for b.Len() < 3*block {
+			piece := [...]string{"\n", "\r", "\r\n", ".", "a", "ab\n", ".\n", "\r.\r", strings.Repeat("x", 40) + "\n"}[r.IntN(9)]
+			b.WriteString(strings.Repeat(piece, 1+r.IntN(60)))
+		}
+		in := b.String()
+		var chunks []string
+		var x examiner
+		for rest := in; len(rest) > 0; {
+			n := min(len(rest), 1+r.IntN(2*block))
+			chunks, rest = append(chunks, rest[:n]), rest[n:]
+			x.add([]byte(chunks[len(chunks)-1]))
+		}
+		wire, err := encode(Encoder{}, chunks...)
+		checkWire(t, in, wire, err)
+		plain := canonical(in)
+		if x.facts.Wire != int64(len(plain)+strings.Count(plain, "\n")) || x.header.over != strings.Contains("\n"+plain, "\n\n") {
+			t.Fatalf("%q: %+v", in, x)
+		}
 	}
 }
 

@@ -69,18 +69,32 @@ func (x *examiner) count(p []byte) {
 	if x.cr && p[0] == '\n' {
 		ends-- // the CR was counted with the chunk before
 	}
-	for rest := p; ; {
-		i := bytes.IndexByte(rest, '\r')
-		if i < 0 {
-			break
-		}
-		rest = rest[i+1:]
-		text--
-		if len(rest) == 0 || rest[0] != '\n' {
-			ends++
-		}
+	if crs := bytes.Count(p, []byte{'\r'}); crs > 0 {
+		text -= crs
+		ends += crs - pairs(p, crs)
 	}
 	x.facts.Wire += int64(text) + 2*int64(ends)
+}
+
+// pairs counts CR LF, of which crs are at the most.
+func pairs(p []byte, crs int) (n int) {
+	if crs*2*near > len(p) { // too close to be looked for
+		for i, c := range p[:len(p)-1] {
+			if c == '\r' && p[i+1] == '\n' {
+				n++
+			}
+		}
+		return n
+	}
+	for {
+		i := bytes.IndexByte(p, '\r')
+		if i < 0 || i+1 == len(p) {
+			return n
+		}
+		if p = p[i+1:]; p[0] == '\n' {
+			n++
+		}
+	}
 }
 
 // headerScan looks for the first empty line, over chunks.
@@ -93,12 +107,20 @@ type headerScan struct {
 // scan returns how much of p belongs to the header, the empty line included.
 func (h *headerScan) scan(p []byte) int {
 	lf, cr := -1, -1 // the next ones from i on, where they are not before i
-	for i := 0; i < len(p); i++ {
-		if h.cr && p[i] == '\n' {
-			h.cr = false
+	crowded := 0     // lines with near ends
+	for i := 0; i < len(p); {
+		if crowded == few {
+			i, crowded = i+h.bytewise(p[i:min(len(p), i+block)]), 0
+			if h.over {
+				return i
+			}
 			continue
 		}
-		h.cr = false
+		if h.cr && p[i] == '\n' {
+			h.cr = false
+			i++
+			continue
+		}
 		if lf < i {
 			lf = indexFrom(p, i, '\n')
 		}
@@ -106,19 +128,36 @@ func (h *headerScan) scan(p []byte) int {
 			cr = indexFrom(p, i, '\r')
 		}
 		end := min(lf, cr)
-		if end > i {
-			h.mid = true
+		if crowded++; end-i >= near {
+			crowded = 0
 		}
-		if end == len(p) {
-			break
+		h.mid = h.mid || end > i
+		h.cr = end < len(p) && cr == end
+		if i = end; i < len(p) {
+			h.over, h.mid = !h.mid, false
+			i++
 		}
-		i = end
-		h.cr = cr == end
-		if !h.mid {
-			h.over = true
-			return i + 1
+		if h.over {
+			return i
 		}
-		h.mid = false
+	}
+	return len(p)
+}
+
+// bytewise is scan for a short p. It stops behind the empty line.
+func (h *headerScan) bytewise(p []byte) int {
+	for i, c := range p {
+		switch {
+		case c == '\n' && h.cr:
+			h.cr = false
+		case c == '\n' || c == '\r':
+			h.over, h.mid, h.cr = !h.mid, false, c == '\r'
+			if h.over {
+				return i + 1
+			}
+		default:
+			h.mid, h.cr = true, false
+		}
 	}
 	return len(p)
 }
