@@ -2,7 +2,6 @@ package main
 
 import (
 	"strings"
-	"syscall"
 )
 
 func lookup(env []string, name string) string {
@@ -48,28 +47,4 @@ func (c *client) clean(env []string) []string {
 		gone = append(gone, "CADIR", "CAFILE", "CERTFILE", "KEYFILE", "TLS_UID", "TLS_GID")
 	}
 	return apply(env, gone)
-}
-
-// find searches path for prog, as execvp(3) does, where prog has no slash.
-func find(prog, path string) string {
-	if strings.Contains(prog, "/") {
-		return prog
-	}
-	if path == "" {
-		path = "/bin:/usr/bin"
-	}
-	const executable = 1 // X_OK
-	for path != "" {
-		var dir string
-		dir, path, _ = strings.Cut(path, ":")
-		file := dir + "/" + prog
-		if dir == "" {
-			file = "./" + prog // an empty entry is the current directory
-		}
-		var st syscall.Stat_t
-		if syscall.Access(file, executable) == nil && syscall.Stat(file, &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFREG {
-			return file
-		}
-	}
-	return prog
 }

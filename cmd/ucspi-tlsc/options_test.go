@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -62,30 +60,5 @@ func TestEnvironment(t *testing.T) {
 	}
 	if lookup(env, "CADI") != "" || lookup(env, "PATH") != "/bin" {
 		t.Error("lookup finds the wrong one")
-	}
-}
-
-func TestFind(t *testing.T) {
-	dir := t.TempDir()
-	empty := filepath.Join(dir, "empty")
-	for name, mode := range map[string]os.FileMode{"prog": 0o755, "text": 0o644} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.MkdirAll(filepath.Join(empty, "prog"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range [][3]string{
-		{"prog", dir, dir + "/prog"},
-		{"prog", empty + ":/nonexistent:" + dir, dir + "/prog"}, // not the directory of that name
-		{"./prog", dir, "./prog"},
-		{"/x/prog", dir, "/x/prog"},
-		{"absent", dir, "absent"},
-		{"sh", "", "/bin/sh"},
-	} {
-		if got := find(c[0], c[1]); got != c[2] {
-			t.Errorf("%s in %s: %s", c[0], c[1], got)
-		}
 	}
 }

@@ -131,7 +131,7 @@ func (c *client) hangUp() {
 
 // start runs the program and lets go of what only the program needs.
 func (c *client) start(files []int, env []string) (pid, code int) {
-	path := find(c.prog[0], lookup(env, "PATH"))
+	path := fdconn.Find(c.prog[0], lookup(env, "PATH"))
 	// A policy comes from qmail-remote: without it, and so without us, the
 	// program must not go on with a delivery whose report nobody reads.
 	child := fdconn.Child{Path: path, Args: c.prog, Env: env, Files: files, Bound: c.policy >= 0}

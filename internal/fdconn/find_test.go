@@ -21,8 +21,8 @@ func TestFind(t *testing.T) {
 		"a directory is no program": {"prog", "a:b", "b/prog"},
 		"an empty entry":            {"here", "a::b", "./here"},
 		"with a slash":              {"b/prog", "a", "b/prog"},
-		"not executable":            {"text", "a:b", "text"},
-		"not there":                 {"none", "a:b", "none"},
+		"not executable":            {"text", "a:b", "b/text"},
+		"not there":                 {"none", "a:b", "b/none"},
 		"no path":                   {"sh", "", "/bin/sh"},
 	} {
 		if got := Find(c.prog, c.path); got != c.want {
