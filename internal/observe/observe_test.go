@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postrider/internal/fair"
@@ -298,4 +299,35 @@ func TestLogStuck(t *testing.T) {
 	}
 	close(w.free)
 	stop()
+}
+
+// TestOverdue: a delivery must have ended when it said that it would, and after
+// an hour if it has not said so yet.
+func TestOverdue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := New(func() View { return View{} })
+		a, b := o.Begin(Order{Slot: 1}), o.Begin(Order{Slot: 2})
+		b.Takes(3 * time.Hour)
+		for _, c := range []struct {
+			at   time.Duration
+			want bool
+		}{{time.Hour, false}, {1, true}} {
+			time.Sleep(c.at)
+			if o.Overdue() != c.want {
+				t.Errorf("after %v more: %v", c.at, !c.want)
+			}
+		}
+		a.End(&report.Outcome{}, 'Z')
+		if o.Overdue() {
+			t.Error("b may take longer")
+		}
+		time.Sleep(2 * time.Hour)
+		if !o.Overdue() {
+			t.Error("b has taken longer")
+		}
+		b.End(&report.Outcome{}, 'Z')
+		if o.Overdue() {
+			t.Error("nobody is left")
+		}
+	})
 }

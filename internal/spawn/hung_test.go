@@ -222,3 +222,51 @@ func TestPulseStops(t *testing.T) {
 		h.discharge(0)
 	})
 }
+
+// TestLastPulse: a pulse that comes too late saves nobody, and what was held is
+// not given to who is being killed.
+func TestLastPulse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hospital{begun: time.Now()}
+		h.q, h.limit, h.d = queue(t), 20, deliverer(forSeconds)
+		h.fate = func() fate {
+			h.starts = append(h.starts, time.Since(h.begun))
+			return fate{after: 1 << 60, hears: 1 << 30, speaks: 1 << 30}
+		}
+		var heard strings.Builder // by the first engine
+		first := true
+		in, toFront := io.Pipe()
+		fromFront, out := io.Pipe()
+		h.front.Go(func() {
+			Front{Limit: h.limit, Start: func() (*Engine, error) {
+				if !first {
+					return h.start()
+				}
+				first = false
+				in, commands := io.Pipe()
+				fromEngine, out := io.Pipe()
+				h.serving.Go(func() { io.Copy(&heard, in) })
+				h.serving.Go(func() { out.Write([]byte{byte(h.limit)}) })
+				kill := func() {
+					h.serving.Go(func() {
+						out.Write([]byte{pulseSlot, 0})
+						time.Sleep(time.Second)
+						out.Close()
+					})
+				}
+				return &Engine{Commands: commands, Reports: fromEngine, Kill: kill, End: func() { in.Close() }}, nil
+			}}.Run(in, out)
+			out.Close()
+		})
+		h.sender = newSender(t, h.limit, toFront, fromFront)
+		h.ask("1@b")
+		h.at(patience + time.Second)
+		h.ask("2@b")
+		h.at(2*patience + 5*time.Second)
+		h.hears("1@b " + strings.TrimSpace(hung) + ", 2@b K")
+		h.discharge(2*patience + time.Second)
+		if strings.Contains(heard.String(), "2@b") {
+			t.Errorf("the first engine was told %q", heard.String())
+		}
+	})
+}

@@ -67,6 +67,7 @@ func unruly(_ context.Context, d Delivery) []byte {
 	switch {
 	case d.Host == "stops":
 		syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		select {} // until it has taken effect
 	case d.Host != "unruly":
 	case rand.IntN(4) == 0:
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)

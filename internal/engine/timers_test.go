@@ -1,0 +1,130 @@
+package engine
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postrider/internal/smtptest"
+	"postrider/internal/spawn"
+)
+
+// parlour is an engine in simulated time and the one server in its world.
+type parlour struct {
+	t      *testing.T
+	home   string
+	engine *Engine
+	server *lone
+	begun  time.Time
+	all    sync.WaitGroup
+
+	mu   sync.Mutex
+	gone []time.Duration // when the server's sessions ended; under mu
+}
+
+// inParlour runs a test in a bubble.
+func inParlour(t *testing.T, run func(p *parlour)) {
+	d, err := smtptest.ParseDialogue([]byte("-- argv --\nexample.net me@example.com you@example.net\n-- control/me --\nmail.example\n" +
+		"-- dns --\nexample.net. MX 10 mx.example.net.\nmx.example.net. A 192.0.2.7\n-- report --\nK\\n\\0\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, _, zone := furnish(t, d)
+	synctest.Test(t, func(t *testing.T) {
+		p := &parlour{t: t, home: home, engine: New(home, 20), server: &lone{}, begun: time.Now()}
+		p.engine.stage(zone, func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
+			client, server := smtptest.Pipe(64 << 10)
+			p.server.mu.Lock()
+			p.server.conns++
+			p.server.mu.Unlock()
+			p.all.Go(func() {
+				p.server.serve(server)
+				p.mu.Lock()
+				p.gone = append(p.gone, time.Since(p.begun))
+				p.mu.Unlock()
+			})
+			return client, nil
+		})
+		run(p)
+		p.engine.Close()
+		p.all.Wait()
+	})
+}
+
+// at waits until so long after the beginning, and for all that happens then.
+func (p *parlour) at(since time.Duration) {
+	time.Sleep(since - time.Since(p.begun))
+	synctest.Wait()
+}
+
+// deliver begins a delivery of message 0/1.
+func (p *parlour) deliver(rcpt string) {
+	f, err := os.Open(filepath.Join(p.home, "queue/mess/0/1"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.all.Go(func() {
+		defer f.Close()
+		line := p.engine.Deliver(context.Background(), spawn.Delivery{MessID: "0/1", Sender: "me@example.com", Recipient: rcpt, Host: "example.net", Message: f})
+		if !strings.HasPrefix(string(line), "K192.0.2.7 accepted message.\n") {
+			p.t.Errorf("%s: %q", rcpt, line)
+		}
+	})
+	synctest.Wait()
+}
+
+func (p *parlour) wants(what string, sessions, taken int, gone ...time.Duration) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s, n := p.server.sessions(), p.server.taken(); s != sessions || n != taken || len(gone) != len(p.gone) || len(gone) > 0 && gone[0] != p.gone[0] {
+		p.t.Errorf("%s: %d sessions, %d transactions, ended at %v; want %d, %d, %v", what, s, n, p.gone, sessions, taken, gone)
+	}
+}
+
+// TestIdle: a conversation waits for idleTime, counted from its last message,
+// and then says QUIT.
+func TestIdle(t *testing.T) {
+	inParlour(t, func(p *parlour) {
+		p.deliver("a@example.net")
+		p.at(linger)
+		p.wants("the first", 1, 1)
+		p.at(idleTime + linger - 1)
+		p.deliver("b@example.net")
+		p.at(idleTime + 2*linger)
+		p.wants("just in time", 1, 2)
+		p.at(2*idleTime + 2*linger - 2)
+		p.wants("still there", 1, 2)
+		p.at(2*idleTime + 2*linger - 1)
+		p.wants("gone", 1, 2, 2*idleTime+2*linger-1)
+		p.deliver("c@example.net")
+		p.at(2*idleTime + 3*linger)
+		p.wants("another", 2, 3, 2*idleTime+2*linger-1)
+	})
+}
+
+// TestLinger: recipients are gathered for linger, also when a conversation waits
+// that could begin at once.
+func TestLinger(t *testing.T) {
+	inParlour(t, func(p *parlour) {
+		p.deliver("a@example.net")
+		p.at(time.Second)
+		p.wants("a conversation waits", 1, 1)
+		p.deliver("b@example.net")
+		p.at(time.Second + linger - 1)
+		p.deliver("c@example.net")
+		p.wants("both linger", 1, 1)
+		p.at(time.Second + linger)
+		p.wants("both are out", 1, 2)
+		p.deliver("d@example.net")
+		p.at(time.Second + 2*linger)
+		p.wants("who comes too late goes alone", 1, 3)
+	})
+}
