@@ -81,7 +81,7 @@ func TestPort25(t *testing.T) {
 		}
 		r.hears("220 me.example ESMTP", "250-me.example", "250-STARTTLS", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME",
 			"250 ok", "451 greylisted, retry later (#4.7.1)", "354 go", "250 ok 1 qp 2",
-			"214-fixsmtpio home page: https://schmonz.com/qmail/acceptutils/", "214 kid", "221 me.example", "")
+			"214-fixsmtpio is Postrider's: see fixsmtpio(8)", "214 kid", "221 me.example", "")
 		code, log := r.over()
 		if code != 0 || log != `heard EHLO x
 heard MAIL FROM:<a@b>

@@ -62,7 +62,7 @@ func TestSMTP(t *testing.T) {
 		{"QUIT, HELP, small letters", `
 			S: 220 me.example ESMTP
 			C: help me
-			S: 214 authup home page: https://schmonz.com/qmail/acceptutils/
+			S: 214 authup is Postrider's: see qmail-authup(8)
 			C: quit
 			S: 221 me.example
 			exit 0`, nil},

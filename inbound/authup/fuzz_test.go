@@ -14,7 +14,7 @@ import (
 )
 
 // spoken is every line that can come before somebody is let in.
-var spoken = regexp.MustCompile(`^(220 me ESMTP|250[ -](me|AUTH LOGIN PLAIN|ok)|221 me|214 authup home page: \S+|334( [A-Za-z0-9=]+| )` +
+var spoken = regexp.MustCompile(`^(220 me ESMTP|250[ -](me|AUTH LOGIN PLAIN|ok)|221 me|214 authup is Postrider's: see qmail-authup\(8\)|334( [A-Za-z0-9=]+| )` +
 	`|502 unimplemented \(#5\.5\.1\)|[45]\d\d authup [A-Za-z ,]+ \(#[45]\.\d\.\d\)` +
 	`|\+OK( |\ <1\.0@me>| capability list follows)|USER|\.|-ERR (STLS not available|authup [A-Za-z ,]+))$`)
 

@@ -25,7 +25,7 @@ func (s *session) smtp(c inbound.Command, arg []byte) outcome {
 	case c.Is("NOOP"):
 		s.conn.Say("250 ok")
 	case c.Is("HELP"):
-		s.conn.Say("214 authup home page: https://schmonz.com/qmail/acceptutils/")
+		s.conn.Say("214 authup is Postrider's: see qmail-authup(8)")
 	case c.Is("QUIT"):
 		s.conn.Say("221 ", s.Greeting)
 		return 0

@@ -147,8 +147,8 @@ func TestDialogue(t *testing.T) {
 		"not of the rewritten line":    {setting: setting{rules: []string{":noop::2*::500 no", ":noop::5*::", ":noop::500*::251 x"}}, input: "NOOP", server: "NOOP", client: "500 no"},
 		"noop after a change":          {setting: setting{rules: []string{":noop::2*::251 x", ":noop::2*::&fixsmtpio_noop"}}, input: "NOOP", server: "NOOP", client: "251 x"},
 
-		"fixups":                       {setting: setting{rules: []string{":helo::2*::&fixsmtpio_fixup", ":quit::2*::&fixsmtpio_fixup", ":help::*::&fixsmtpio_fixup"}}, says: map[string]string{"HELP": "214 see me", "QUIT": "221 kid"}, input: "HELO x|HELP|QUIT", server: "HELO x|HELP|QUIT", client: "250 me.example|214-fixsmtpio home page: " + home + "|214 see me|221 me.example"},
-		"help of many lines":           {setting: setting{rules: []string{":help::*::&fixsmtpio_fixup"}}, says: map[string]string{"HELP": "214-a|214 b"}, input: "HELP", server: "HELP", client: "214-fixsmtpio home page: " + home + "|214-a|214 b"},
+		"fixups":                       {setting: setting{rules: []string{":helo::2*::&fixsmtpio_fixup", ":quit::2*::&fixsmtpio_fixup", ":help::*::&fixsmtpio_fixup"}}, says: map[string]string{"HELP": "214 see me", "QUIT": "221 kid"}, input: "HELO x|HELP|QUIT", server: "HELO x|HELP|QUIT", client: "250 me.example|214-fixsmtpio is Postrider's: see fixsmtpio(8)|214 see me|221 me.example"},
+		"help of many lines":           {setting: setting{rules: []string{":help::*::&fixsmtpio_fixup"}}, says: map[string]string{"HELP": "214-a|214 b"}, input: "HELP", server: "HELP", client: "214-fixsmtpio is Postrider's: see fixsmtpio(8)|214-a|214 b"},
 		"STARTTLS is offered":          {setting: setting{rules: []string{":ehlo::2*::&fixsmtpio_fixup"}, level: inbound.Available}, says: map[string]string{"EHLO": ehlo}, input: "EHLO x", server: "EHLO x", client: "250-me.example|250-STARTTLS|250-PIPELINING|250 8BITMIME"},
 		"not twice":                    {setting: setting{rules: []string{":ehlo::2*::&fixsmtpio_fixup"}, level: inbound.Available}, says: map[string]string{"EHLO": "250-kid|250-PIPELINING|250 StartTLS"}, input: "EHLO x", server: "EHLO x", client: "250-me.example|250-STARTTLS|250 PIPELINING"},
 		"not by a server that cannot":  {setting: setting{rules: []string{":ehlo::2*::&fixsmtpio_fixup"}}, says: map[string]string{"EHLO": "250-kid|250 STARTTLS"}, input: "EHLO x", server: "EHLO x", client: "250 me.example"},
@@ -157,6 +157,8 @@ func TestDialogue(t *testing.T) {
 		"not to the authenticated":     {setting: setting{rules: []string{":ehlo::2*::&fixsmtpio_fixup"}, level: inbound.Available, env: inbound.Env{"AUTHUP_USER=u"}}, says: map[string]string{"EHLO": ehlo}, input: "EHLO x", server: "EHLO x", client: "250-me.example|250-PIPELINING|250 8BITMIME"},
 		"not under TLS":                {setting: setting{rules: []string{":ehlo::2*::&fixsmtpio_fixup"}, level: inbound.Available, tls: true}, says: map[string]string{"EHLO": ehlo}, input: "EHLO x", server: "EHLO x", client: "250-me.example|250-PIPELINING|250 8BITMIME"},
 		"offered where a line is gone": {setting: setting{rules: []string{":ehlo::250?PIPE*::", ":ehlo::2*::&fixsmtpio_fixup"}, level: inbound.Required}, says: map[string]string{"EHLO": ehlo}, input: "EHLO x", server: "EHLO x", client: "250-me.example|250-STARTTLS|250 8BITMIME"},
+
+		"offered in place of CHUNKING": {setting: setting{rules: []string{":ehlo::2*::&fixsmtpio_fixup", ":ehlo::250?CHUNK*::250 CHUNKING"}, level: inbound.Required}, says: map[string]string{"EHLO": "250-kid|250-CHUNKING|250 8BITMIME"}, input: "EHLO x", server: "EHLO x", client: "250-me.example|250-STARTTLS|250 8BITMIME"},
 
 		"STARTTLS under TLS":       {setting: setting{tls: true}, input: "STARTTLS", server: "NOOP fixsmtpio STARTTLS AGAIN STARTTLS", client: "502 unimplemented (#5.5.1)"},
 		"STARTTLS not available":   {input: "starttls x", server: "NOOP fixsmtpio STARTTLS BLOCK starttls x", client: "502 unimplemented (#5.5.1)"},

@@ -55,10 +55,11 @@ func (w *rewriter) ended(rest string) int {
 func (w *rewriter) reply(event string, lines []string, ours bool) (out []byte, exit int) {
 	exit = -1
 	for i, original := range lines {
-		if event == "ehlo" && i > 0 && unfollowed(original) {
-			continue
-		}
 		text := original
+		hidden := event == "ehlo" && i > 0 && unfollowed(original)
+		if hidden {
+			text = ""
+		}
 		// Compat(acceptutils): a glob is for what the server said, never for
 		// what an earlier rule has made of it.
 		w.applying(event, func(r *Rule) {
@@ -69,7 +70,7 @@ func (w *rewriter) reply(event string, lines []string, ours bool) (out []byte, e
 				exit = r.Exit
 			}
 			switch {
-			case r.action == replace:
+			case r.action == replace && !hidden:
 				text = r.Response
 			case r.action == fixup && !ours:
 				text = w.fix(event, i, text)
@@ -108,8 +109,9 @@ func hasFixup(event string) bool {
 	return false
 }
 
-// home is where HELP sends people: fixsmtpio's description by its author.
-const home = "https://schmonz.com/qmail/acceptutils/"
+// help is whose HELP sends people where: what goes wrong here is ours, and no
+// other project's.
+const help = "214 fixsmtpio is Postrider's: see fixsmtpio(8)"
 
 // fix edits text, which is what rules have made so far of the reply's line i.
 func (w *rewriter) fix(event string, i int, text string) string {
@@ -122,7 +124,7 @@ func (w *rewriter) fix(event string, i int, text string) string {
 		return "221 " + w.greeting + "\r\n"
 	case "help":
 		if i == 0 {
-			return "214 fixsmtpio home page: " + home + "\r\n" + text
+			return help + "\r\n" + text
 		}
 		return text
 	case "ehlo":
