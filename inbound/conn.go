@@ -37,6 +37,7 @@ type Conn struct {
 	err  error // of reading, for good
 	werr error // of writing, for good
 
+	bare  bool      // the last Line ended in LF alone
 	until time.Time // the end of the client's time
 }
 
@@ -144,10 +145,16 @@ func (c *Conn) Line() (string, error) {
 		line = append(line, part...)
 		c.in = c.in[len(part):]
 		if i >= 0 {
-			return string(bytes.TrimSuffix(line[:len(line)-1], []byte{'\r'})), nil
+			whole, crlf := bytes.CutSuffix(line[:len(line)-1], []byte{'\r'})
+			c.bare = !crlf
+			return string(whole), nil
 		}
 	}
 }
+
+// BareLF reports whether what the last Line returned had ended in LF without CR:
+// then the client is no mail server, and may end other lines so, too.
+func (c *Conn) BareLF() bool { return c.bare }
 
 // Buffered is how many bytes have come that nobody has read yet: what a client
 // has sent without waiting for a reply.

@@ -63,6 +63,15 @@ func TestLine(t *testing.T) {
 	}
 }
 
+func TestBareLF(t *testing.T) {
+	conn := NewConn(&wire{in: []string{"a\r\nb\n\r", "\n\nx"}})
+	for _, want := range []bool{false, true, false, true, true} { // the last one is no line
+		if conn.Line(); conn.BareLF() != want {
+			t.Errorf("not %v", want)
+		}
+	}
+}
+
 // S11: a line without end costs no memory, and nothing behind it is a command.
 func TestLineTooLong(t *testing.T) {
 	for length, want := range map[int]error{MaxLine - 1: nil, MaxLine: ErrLineTooLong, 1 << 20: ErrLineTooLong} {

@@ -27,6 +27,35 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// S1: what others have taken for the end of a message is none from a mail server,
+// whose lines end in CRLF; a person may end them as he likes.
+func TestSmuggling(t *testing.T) {
+	const stray = "451 See https://cr.yp.to/docs/smtplf.html.\r\n"
+	const inner = "MAIL FROM:<evil@x>\r\nRCPT TO:<victim@y>\r\nDATA\r\nevil\r\n.\r\nQUIT\r\n"
+	for _, end := range []string{"\n.\n", "\n.\r\n", "\r\n.\n"} {
+		for env, want := range map[string]int{"X=": 1, "AUTHUP_USER=joe": 14} {
+			home := queuetest.New(t)
+			said, exit := talk(t, home, mailing+"X: y\r\n\r\na"+end+inner, Program{Env: inbound.Env{env}})
+			if !strings.HasSuffix(said, toData+stray) || exit != want {
+				t.Errorf("%q: %q, exit %d", end, said, exit)
+			}
+			if list := home.Messages(t); len(list) != 1 || list[0].Taken || list[0].Envelope != "" {
+				t.Errorf("%q: %+v", end, list)
+			}
+		}
+		m := deliver(t, queuetest.New(t), strings.ReplaceAll(mailing, "\r", "")+"X: y\n\na"+end+"QUIT\n", Program{})
+		if !strings.HasSuffix(m.Content, "\n\na\n") {
+			t.Errorf("%q, by a person: %q", end, m.Content)
+		}
+	}
+	for _, end := range []string{"\r.\r\n", "\r\n.\r\r\n", "\r.\r"} {
+		m := deliver(t, queuetest.New(t), mailing+"X: y\r\n\r\na"+end+inner, Program{})
+		if !strings.Contains(m.Content, "victim@y") || m.Envelope != queuetest.Envelope("joe@me.example", "a@here.me.example") {
+			t.Errorf("%q: %+v", end, m)
+		}
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	for env, want := range map[string]int{"X=": 1, "AUTHUP_USER=": 16} {
 		c := serve(t, queuetest.New(t), Program{Wire: &inbound.Descriptors{Patience: 10 * time.Millisecond}, Env: inbound.Env{env}})

@@ -33,6 +33,37 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// S1: from whoever ends commands in CRLF, ends of a message that are none, with
+// "!" where what follows is heard no more.
+func TestStrictLines(t *testing.T) {
+	for in, want := range map[string]string{
+		".\r\nx": "|x", "a\r\n.\r\nx": "a\n|x", "a\nb\r\n.\r\nx": "a\nb\n|x", "\n\r\n.\r\n": "\n\n|", "a\n..\nb\r\n.\r\n": "a\n.\nb\n|",
+		"a\n.\nx": "a\n!x", "a\n.\r\nx": "a\n!x", "a\r\n.\nx": "a\n!x", ".\nx": "!x", "\n.\r\nx": "\n!x", "a\r\n\n.\r\nx": "a\n\n!x",
+		"a\r\n.\r\r\nx": "a\n\r\nx", "a\r.\r\nx": "a\r.\nx", "a\r\n.\rx": "a\n\rx", "a\r.\rx": "a\r.\rx", "a\r\r\n.\r\nx": "a\r\n|x",
+	} {
+		for _, step := range []int{1, 2, len(in)} {
+			l := lines{strict: true}
+			var out []byte
+			taken := 0
+			for taken < len(in) && !l.Done() && !l.Mixed() {
+				var n int
+				out, n = l.Append(out, []byte(in[taken:min(taken+step, len(in))]))
+				taken += n
+			}
+			got := string(out)
+			switch {
+			case l.Done():
+				got += "|" + in[taken:]
+			case l.Mixed():
+				got += "!" + in[taken:]
+			}
+			if got != want {
+				t.Errorf("%q, %d at once: %q, want %q", in, step, got, want)
+			}
+		}
+	}
+}
+
 func TestHead(t *testing.T) {
 	for _, c := range []struct{ why, in, text, tail string }{
 		{"nothing", "", "", ""},

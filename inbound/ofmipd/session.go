@@ -16,6 +16,7 @@ import (
 // Replies of qmail-ofmipd's own.
 const (
 	noControls = inbound.Fatal("451 unable to read configuration (#4.3.0)")
+	mixedEnds  = inbound.Fatal("451 See https://cr.yp.to/docs/smtplf.html.") // in the words of qmail-smtpd
 
 	noNames  = inbound.Refusal("451 unable to read cdb (#4.3.0)")
 	tooLarge = inbound.Refusal("552 sorry, that header is too large (#5.3.4)") // or has too many addresses
@@ -198,7 +199,7 @@ func (s *session) Accepted(int) string { return "250 ok" }
 func (s *session) Content(c *inbound.Conn, queue io.Writer, t *inbound.Session) error {
 	var (
 		began = s.now()
-		text  lines
+		text  = lines{strict: !c.BareLF()} // as DATA itself ended
 		h     head
 		large bool
 		buf   []byte
@@ -211,6 +212,9 @@ func (s *session) Content(c *inbound.Conn, queue io.Writer, t *inbound.Session) 
 		out, n := text.Append(buf[:0], in)
 		c.Used(n)
 		buf = out
+		if text.Mixed() {
+			return mixedEnds
+		}
 		switch {
 		case large: // heard to its end all the same
 		case h.ended:
