@@ -50,6 +50,9 @@ func TestQueue(t *testing.T) {
 		t.Errorf("it ran in %q, not %q", cwd, home)
 	}
 	h.Abandon() // after all that: nothing
+	if trouble := h.Close("me@here", rcpts); trouble == "" {
+		t.Error("a message is in the queue twice")
+	}
 	if trouble := open(t, home, time.Minute, "", "").Close("", []string{""}); trouble != "" {
 		t.Errorf("an empty message: %s", trouble)
 	}
@@ -232,6 +235,9 @@ func TestQueueAbandoned(t *testing.T) {
 	h.Write([]byte("half a mess"))
 	h.Abandon()
 	h.Abandon()
+	if trouble := h.Close("me@here", []string{"you@there"}); trouble == "" {
+		t.Error("what was abandoned is in the queue")
+	}
 	h.Write([]byte("more"))
 	list := home.Messages(t)
 	if len(list) != 1 || list[0].Taken || list[0].Content != "half a mess" || list[0].Envelope != "" {
