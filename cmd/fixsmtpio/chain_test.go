@@ -33,6 +33,7 @@ func TestBelowAuthup(t *testing.T) {
 		"refused for now":        {example(t), []string{"GREETING=421 nope"}, "", []string{"421 nope", ""}, 14},
 		"refused for good":       {example(t), []string{"GREETING=554 nope"}, "", []string{"554 nope", ""}, 15},
 		"the server is tired":    {example(t), []string{"TIMEOUT=451 timeout (#4.4.2)|exit 1"}, "", []string{"235 ok, go ahead (#2.0.0)", "451 authup timeout (#4.4.2)", ""}, 1},
+		"the server crashes":     {example(t), []string{"DATA=354 go", ".=signal 9"}, "DATA|hi|.|AUTH PLAIN AGpvZQBzZWNyZXQ=", []string{"235 ok, go ahead (#2.0.0)", "354 go", "421 internal error (#4.3.0)", ""}, 14},
 		"the rules are nonsense": {"nonsense", nil, "", []string{"421 authup unable to read controls (#4.3.0)", ""}, 1},
 	} {
 		w := world{control: map[string]string{"fixsmtpio": c.rules, "smtpcapabilities": "PIPELINING\n8BITMIME\n"},

@@ -40,6 +40,8 @@ func TestExitCodes(t *testing.T) {
 		"no home":              {world{env: []string{"QMAILHOME=/nonexistent"}}, "", 1, "fixsmtpio: unable to change directory: "},
 		"no program":           {world{prog: []string{"/nonexistent/prog"}}, "", 1, "fixsmtpio: unable to run /nonexistent/prog: no such file"},
 		"no such word in PATH": {world{prog: []string{"nonexistent-prog"}}, "", 1, "fixsmtpio: unable to run nonexistent-prog: no such file"},
+		"no name, authup":      {world{control: map[string]string{"me": "absent"}, env: []string{"AUTHUP_USER=joe"}}, "", 18, "fixsmtpio: unable to read controls: control/me: "},
+		"no program, authup":   {world{prog: []string{"/nonexistent/prog"}, env: []string{"AUTHUP_USER=joe"}}, "", 14, "fixsmtpio: unable to run /nonexistent/prog: no such file"},
 		"usage":                {world{prog: []string{""}}, "", 1, "fixsmtpio: usage: "},
 		"found by PATH":        {world{prog: []string{"sh", "-c", "exit 7"}}, "", 7, ""},
 		"out of step":          {world{script: []string{"NOOP=354 go"}}, "NOOP", 1, "fixsmtpio: the server waits for content"},
@@ -112,7 +114,9 @@ func TestSubmission(t *testing.T) {
 		"not now":   {[]string{"GREETING=421 nope"}, "", []string{"421 nope", ""}, 14},
 		"never":     {[]string{"GREETING=554 nope"}, "", []string{"554 nope", ""}, 15},
 		"QUIT":      {nil, "QUIT", []string{"235 ok, go ahead (#2.0.0)", "221 me.example", ""}, 0},
-		"crashed":   {[]string{"NOOP=signal 9"}, "NOOP", []string{"235 ok, go ahead (#2.0.0)", ""}, 1},
+		"crashed":   {[]string{"NOOP=signal 9"}, "NOOP", []string{"235 ok, go ahead (#2.0.0)", "421 internal error (#4.3.0)", ""}, 14},
+		"no sense":  {[]string{"NOOP=354 go"}, "NOOP", []string{"235 ok, go ahead (#2.0.0)", "354 go", "421 internal error (#4.3.0)", ""}, 14},
+		"too long":  {nil, strings.Repeat("x", 66000), []string{"235 ok, go ahead (#2.0.0)", "500 line too long (#5.5.2)", ""}, 14},
 	} {
 		r := begin(t, world{control: map[string]string{"fixsmtpio": example(t)}, env: []string{"AUTHUP_USER=joe"}, script: c.script})
 		r.hears(c.hears[0])

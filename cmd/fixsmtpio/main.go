@@ -31,6 +31,9 @@ func main() {
 func run(args []string, env inbound.Env) int {
 	trouble := func(what string, err error) int {
 		complain("fixsmtpio: unable to " + what + ": " + err.Error())
+		if _, authenticated := env.Lookup("AUTHUP_USER"); authenticated {
+			return fixsmtpio.ExitRules // to qmail-authup 1 would be a wrong password
+		}
 		return fixsmtpio.ExitTrouble
 	}
 	if len(args) < 2 {

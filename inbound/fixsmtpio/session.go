@@ -13,8 +13,12 @@ import (
 // Exit codes of our own; others are rules' and the server's.
 const (
 	ExitTrouble = 1  // no service, no TLS, or a server that died of a signal
+	ExitForNow  = 14 // the same below qmail-authup(8)
 	ExitRules   = 18 // control/fixsmtpio makes no sense: qmail-authup(8) says 421
 )
+
+// notNow is said below qmail-authup with ExitForNow.
+const notNow = "421 internal error (#4.3.0)\r\n"
 
 // handshake is how long a client may take to begin TLS.
 const handshake = time.Minute
@@ -56,8 +60,7 @@ func (s *Session) Run() int {
 	env := s.Env
 	level := inbound.TakeLevel(&s.Env)
 	if err := s.begin(env, level, false); err != nil {
-		s.log("unable to run " + s.Prog[0] + ": " + err.Error())
-		return ExitTrouble
+		return s.fail("unable to run "+s.Prog[0]+": "+err.Error(), true)
 	}
 	return s.serve()
 }
@@ -89,9 +92,8 @@ func (s *Session) serve() int {
 			return s.finish()
 		case s.d.secure && !s.gone:
 			if err := s.secure(); err != nil {
-				s.log("unable to start TLS: " + err.Error())
 				s.kid.stop(mercy)
-				return ExitTrouble
+				return s.fail("unable to start TLS: "+err.Error(), false)
 			}
 			continue
 		}
@@ -197,18 +199,30 @@ func (s *Session) finish() int {
 	ws, err := s.kid.end()
 	switch {
 	case err != nil:
-		s.log("unable to wait for the server: " + err.Error())
-		return ExitTrouble
+		return s.fail("unable to wait for the server: "+err.Error(), true)
 	case ws.Signaled():
-		s.log("aack, child crashed")
-		return ExitTrouble
+		return s.fail("aack, child crashed", s.d.refusal == "")
 	case s.d.err != nil:
-		s.log(s.d.err.Error())
-		return ExitTrouble
+		return s.fail(s.d.err.Error(), s.d.refusal == "")
 	case s.d.exit >= 0:
 		return s.d.exit
 	}
 	return ws.ExitStatus()
+}
+
+// fail is the end of a session for a reason that is not the client's. Below
+// qmail-authup ExitTrouble would be a wrong password, and its 535 the answer to
+// whatever the client is at: a message, even, which nobody would send again. So
+// we give the answer, where one can be heard.
+func (s *Session) fail(why string, heard bool) int {
+	s.log(why)
+	if _, authenticated := s.Env.Lookup("AUTHUP_USER"); !authenticated {
+		return ExitTrouble
+	}
+	if heard && !s.gone {
+		s.Client.Write([]byte(notNow)) // whoever does not take it has gone
+	}
+	return ExitForNow
 }
 
 // trace logs what goes by, where FIXSMTPIODEBUG asks for it.
