@@ -42,9 +42,9 @@ func TestNoSession(t *testing.T) {
 		says   string
 	}{
 		"closes":        {nil, func(r *served) { r.raw.Close() }, "EOF"},
-		"says nothing":  {[]string{"-K200"}, func(r *served) { r.hear() }, "handshake timed out"},
+		"says nothing":  {[]string{"-K200"}, func(r *served) { r.hear() }, "handshake: timed out"},
 		"plain text":    {nil, func(r *served) { r.say("EHLO client.example\r\n"); r.hear() }, "not look like a TLS handshake"},
-		"half a record": {[]string{"-K200"}, func(r *served) { r.say("\x16\x03\x01\x02\x00\x01"); r.hear() }, "handshake timed out"},
+		"half a record": {[]string{"-K200"}, func(r *served) { r.say("\x16\x03\x01\x02\x00\x01"); r.hear() }, "handshake: timed out"},
 		"empty records": {[]string{"-K5000"}, func(r *served) {
 			for range 1000 {
 				if _, err := r.conn.Write([]byte("\x16\x03\x01\x00\x00")); err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -63,9 +64,9 @@ func Handshake(ctx context.Context, conn *fdconn.Conn, c Config) (*Session, erro
 	if err := s.conn.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = errors.New("handshake timed out")
+			err = errors.New("timed out")
 		}
-		return nil, &Error{Talk, err}
+		return nil, &Error{Talk, fmt.Errorf("handshake: %w", err)}
 	}
 	return s, nil
 }

@@ -10,9 +10,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"postrider/internal/authtest"
 )
 
-func TestMain(m *testing.M) { Main(m) }
+func TestMain(m *testing.M) {
+	authtest.Main() // and what else runs behind qmail-authup
+	pop3d()
+	Main(m)
+}
 
 // submit sends one message with the standard library's client, under TLS where offered.
 func submit(t testing.TB, addr, sender, recipient string, text string) error {

@@ -27,6 +27,10 @@ type ServerConfig struct {
 
 	SizeLimit  int // octets; 0 means no limit
 	NoSMTPUTF8 bool
+
+	// Of Postfix: everything is sent on to this address, [address]:port, if it is not empty, under TLS and only if a
+	// certificate for mx.example.net is vouched for by RelayAnchor.
+	Relay, RelayAnchor string
 }
 
 func (c ServerConfig) name() string {
@@ -162,6 +166,10 @@ func postfixMain(dir, uid string, c ServerConfig) string {
 	if c.ClientAnchor != "" {
 		lines = append(lines, "smtpd_tls_req_ccert = yes", "smtpd_tls_CAfile = "+c.ClientAnchor)
 	}
+	if c.Relay != "" {
+		lines = append(lines, "virtual_mailbox_domains =", "mynetworks = 192.0.2.0/24", "smtpd_relay_restrictions = permit_mynetworks, reject", "relayhost = "+c.Relay, "smtp_tls_security_level = verify", "smtp_tls_CAfile = "+c.RelayAnchor,
+			"smtp_tls_verify_cert_match = mx.example.net", "smtp_tls_loglevel = 1", "disable_dns_lookups = yes", "smtp_host_lookup = native")
+	}
 	if len(c.Users) > 0 {
 		lines = append(lines, "smtpd_sasl_auth_enable = yes", "smtpd_sasl_type = cyrus", "smtpd_sasl_path = smtpd",
 			"cyrus_sasl_config_path = "+dir+"/etc/sasl", "smtpd_sasl_local_domain = "+c.name(), "smtpd_sasl_authenticated_header = yes",
@@ -203,6 +211,7 @@ func postfixMaster(listen string) string {
 		"tlsmgr unix - - n 1000? 1 tlsmgr",
 		"anvil unix - - n - 1 anvil",
 		"virtual unix - n n - 20 virtual",
+		"smtp unix - - n - - smtp",
 		"error unix - - n - 5 error",
 		"retry unix - - n - 5 error",
 		"discard unix - - n - 5 discard",

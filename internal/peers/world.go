@@ -83,10 +83,10 @@ func lengthenLogQueue() error {
 	return err
 }
 
-// users writes passwd and group files into dir: the machine's own, and the accounts the packages would have
-// made, with numbers nobody has.
+// users writes passwd and group files into dir: the machine's own, the accounts the packages would have
+// made, and those of our own servers, with numbers nobody has.
 func users(dir string) error {
-	accounts := []string{"postfix", "postdrop", "Debian-exim"}
+	accounts := []string{"postfix", "postdrop", "Debian-exim", "qmaild", "tlsd"}
 	passwd, err := os.ReadFile("/etc/passwd")
 	if err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// early are the programs that begin before the Go runtime does (internal/entry).
-var early = []string{"qmail-remote", "qmail-remote-io"}
+// early are the programs that begin before the Go runtime does.
+var early = []string{"qmail-remote", "qmail-remote-io", "ucspi-tlsd-io"}
 
 // Build builds programs of cmd/ into dir as the Makefile does.
 func Build(dir string, programs ...string) error {
