@@ -4,10 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -15,51 +11,22 @@ import (
 	"testing"
 	"time"
 
+	"postrider/internal/proctest"
 	"postrider/internal/smtptest"
 )
 
 // keys is the environment of a server that has mx.example's certificate.
 func keys(t *testing.T) []string {
 	t.Helper()
-	c := smtptest.Certificate("mx.example")
-	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	var env []string
-	for name, block := range map[string]*pem.Block{"CERTFILE": {Type: "CERTIFICATE", Bytes: c.Certificate[0]}, "KEYFILE": {Type: "PRIVATE KEY", Bytes: der}} {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		env = append(env, name+"="+file)
-	}
-	return env
+	cert, key, _ := smtptest.OnDisk(t, "mx.example")
+	return []string{"CERTFILE=" + cert, "KEYFILE=" + key}
 }
 
 // TestUnderTLS is a session through ucspi-tlsd, with TLS, and what becomes of
 // bytes that a stranger has put behind STARTTLS.
 func TestUnderTLS(t *testing.T) {
 	for reason, injected := range map[string]string{"honest": "", "injected": "RSET\r\nMAIL FROM:<evil>\r\n"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		client, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		server, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		f, err := server.(*net.TCPConn).File()
-		server.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
+		client, f := proctest.Connection(t)
 		client.SetDeadline(time.Now().Add(patience))
 		w := world{control: map[string]string{"fixsmtpio": example(t)}}
 		cmd := exec.Command(filepath.Join(bin, "ucspi-tlsd"), filepath.Join(bin, "fixsmtpio"), self, "kid", "DATA=354 go", ".=250 took", "NOOP=env|250 end")
@@ -73,13 +40,7 @@ func TestUnderTLS(t *testing.T) {
 		r := &session{t: t, r: bufio.NewReader(client)}
 		client.Write([]byte("EHLO x\r\nSTARTTLS\r\n" + injected))
 		r.hears("220 me.example ESMTP", "250-me.example", "250-STARTTLS", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME", "220 Ready to start TLS (#5.7.0)")
-		ca, err := x509.ParseCertificate(smtptest.Authority())
-		if err != nil {
-			t.Fatal(err)
-		}
-		roots := x509.NewCertPool()
-		roots.AddCert(ca)
-		secured := tls.Client(client, &tls.Config{ServerName: "mx.example", RootCAs: roots})
+		secured := tls.Client(client, smtptest.Believer("mx.example"))
 		r.r = bufio.NewReader(secured)
 		if err := secured.Handshake(); err != nil {
 			t.Fatalf("%s: %v; %s", reason, err, log.String())

@@ -1,69 +1,23 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"net"
 	"net/smtp"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
+	"postrider/internal/proctest"
 	"postrider/internal/queuetest"
 	"postrider/internal/smtptest"
 )
 
-// keys are a certificate and its key for mx.example, in files.
-func keys(t *testing.T) (cert, key string) {
-	t.Helper()
-	pair := smtptest.Certificate("mx.example")
-	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var chain []byte
-	for _, c := range pair.Certificate {
-		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c})...)
-	}
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for name, text := range map[string][]byte{cert: chain, key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})} {
-		if err := os.WriteFile(name, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
-
 // dial runs a UCSPI chain once, for the client that it returns.
 func (p place) dial(t *testing.T, env []string, args ...string) *smtp.Client {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := server.(*net.TCPConn).File()
-	server.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	syscall.SetNonblock(int(f.Fd()), false) // as tcpserver gives it
+	client, f := proctest.Connection(t)
 	cmd := p.command(env, args...)
 	log := new(strings.Builder)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = f, f, log
-	err = cmd.Start()
+	err := cmd.Start()
 	f.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -87,18 +41,14 @@ func TestSubmission(t *testing.T) {
 	p, home := settle(t), queuetest.New(t)
 	home.Control(t, "smtpcapabilities", "PIPELINING\n8BITMIME\n")
 	p.home = string(home)
-	cert, key := keys(t)
+	cert, key, _ := smtptest.OnDisk(t, "mx.example")
 	env := []string{"UCSPITLS=!", "CERTFILE=" + cert, "KEYFILE=" + key, "QUEUE_HOME=" + p.home, "QUEUE_FIRST=", "QUEUE_THEN="}
 	chain := []string{"ucspi-tlsd", "qmail-authup", "smtp", "checkpassword", "qmail-ofmipd"}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM([]byte(smtptest.AuthorityPEM()))
-	config := &tls.Config{RootCAs: roots, ServerName: "mx.example"}
-
 	c := p.dial(t, env, chain...)
 	if err := c.Mail("u@me.example"); err == nil || !strings.HasPrefix(err.Error(), "530 ") {
 		t.Fatalf("MAIL in clear: %v", err)
 	}
-	if err := c.StartTLS(config); err != nil {
+	if err := c.StartTLS(smtptest.Believer("mx.example")); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Auth(smtp.PlainAuth("", "u", "wrong", "mx.example")); err == nil || !strings.HasPrefix(err.Error(), "535 ") {
@@ -106,7 +56,7 @@ func TestSubmission(t *testing.T) {
 	}
 
 	c = p.dial(t, env, chain...)
-	if err := c.StartTLS(config); err != nil {
+	if err := c.StartTLS(smtptest.Believer("mx.example")); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Auth(smtp.PlainAuth("", "u", "p", "mx.example")); err != nil {

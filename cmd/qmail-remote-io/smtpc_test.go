@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
-	"encoding/pem"
 	"io"
 	"net"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"postrider/internal/chain/job"
+	"postrider/internal/proctest"
 	"postrider/internal/smtp"
 	"postrider/internal/smtptest"
 	"postrider/smtpc"
@@ -26,22 +26,7 @@ import (
 // bin is where TestMain has built this program and ucspi-tlsc.
 var bin string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "smtpc")
-	if err != nil {
-		panic(err)
-	}
-	build := exec.Command("go", "build", "-o", dir, "postrider/cmd/ucspi-tlsc", "postrider/cmd/qmail-remote-io")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		panic(err)
-	}
-	bin = dir
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { proctest.Main(m, &bin, "ucspi-tlsc", "qmail-remote-io") }
 
 // dialogue is a server's part: lines that begin with "<" are said ("|" in them
 // is a line end), others are
@@ -95,26 +80,9 @@ func dialogue(t *testing.T, raw net.Conn, script string) (body string) {
 // 3 on; it returns what was written to 1, the exit code, and the content heard.
 func start(t *testing.T, script, message string, env []string, extra []*os.File, argv ...string) (out string, code int, body string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	conn, f := proctest.Connection(t)
 	var server sync.WaitGroup
-	server.Go(func() {
-		if conn, err := l.Accept(); err == nil {
-			body = dialogue(t, conn, script)
-		}
-	})
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := conn.(*net.TCPConn).File()
-	conn.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
+	server.Go(func() { body = dialogue(t, conn, script) })
 	cmd := exec.Command(filepath.Join(bin, argv[0]), argv[1:]...)
 	cmd.Env = append([]string{"PATH=" + bin + ":" + os.Getenv("PATH")}, env...)
 	cmd.ExtraFiles = append(append([]*os.File{}, extra...), make([]*os.File, 3-len(extra))...)
@@ -134,7 +102,7 @@ func start(t *testing.T, script, message string, env []string, extra []*os.File,
 	var b bytes.Buffer
 	cmd.Stdout = &b
 	cmd.WaitDelay = 10 * time.Second
-	err = cmd.Start()
+	err := cmd.Start()
 	f.Close()
 	for _, e := range extra {
 		e.Close()
@@ -212,8 +180,7 @@ func TestReportsWithoutConversation(t *testing.T) {
 func authority(t *testing.T) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "ca.pem")
-	b := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: smtptest.Authority()})
-	if err := os.WriteFile(name, b, 0o600); err != nil {
+	if err := os.WriteFile(name, []byte(smtptest.AuthorityPEM()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return "CAFILE=" + name

@@ -129,7 +129,7 @@ func (r *rig) besiege(limit int) (s *sendtest.Sender, engines func() int) {
 	front.Go(func() {
 		runtime.LockOSThread() // never unlocked: engines end with this thread
 		spawn.Front{Limit: limit, Patience: time.Millisecond, Start: func() (*spawn.Engine, error) {
-			e, err := spawn.StartEngine(program, []string{"qmail-rspawn", engineMark})
+			e, err := spawn.StartEngine(bin+"/qmail-rspawn", []string{"qmail-rspawn", engineMark})
 			if err == nil {
 				count++
 				e.Reports = &mortal{e.Reports, sync.OnceFunc(func() {

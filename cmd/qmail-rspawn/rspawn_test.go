@@ -2,42 +2,28 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"postrider/internal/nettest"
+	"postrider/internal/proctest"
 	"postrider/internal/spawn"
 )
 
-// program is qmail-rspawn as built for these tests.
-var program string
+// bin is where TestMain has built qmail-rspawn.
+var bin string
 
 // TestMain has the rights to make networks: see nettest.
 func TestMain(m *testing.M) {
 	if err := nettest.Reexec(); err != nil {
 		os.Exit(nettest.Skip(err))
 	}
-	dir, err := os.MkdirTemp("", "rspawn")
-	if err != nil {
-		panic(err)
-	}
-	program = filepath.Join(dir, "qmail-rspawn")
-	build := exec.Command("go", "build", "-o", program, ".")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	proctest.Main(m, &bin, "qmail-rspawn")
 }
 
 // rig is a qmail-rspawn under way, and we are its qmail-send.
@@ -71,7 +57,7 @@ func prepare(t *testing.T, script string, env ...string) *rig {
 	r.file("bin/qmail-remote", "#!/bin/sh\n"+script+"\n", 0o700)
 	r.message("1/24", "message\n")
 	r.file("queue/lock/tcpto", strings.Repeat("\x01", 1024), 0o600)
-	r.cmd = exec.Command(program)
+	r.cmd = exec.Command(bin + "/qmail-rspawn")
 	r.cmd.Dir = "/"
 	r.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "QMAILHOME=" + r.home, "QMAILREMOTE=" + filepath.Join(r.home, "bin/qmail-remote")}, env...)
 	return r
@@ -169,60 +155,6 @@ func (r *rig) end(code int) {
 	}
 }
 
-// children are the processes whose parent is pid.
-func children(t *testing.T, pid int) []int {
-	t.Helper()
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []int
-	for _, s := range stats {
-		b, err := os.ReadFile(s)
-		if err != nil {
-			continue // gone
-		}
-		f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:]) // state, parent
-		child, _ := strconv.Atoi(strings.Split(s, "/")[2])
-		if parent, _ := strconv.Atoi(string(f[1])); parent == pid && f[0][0] != 'Z' {
-			list = append(list, child)
-		}
-	}
-	return list
-}
-
-// only waits for the one child of pid.
-func only(t *testing.T, pid int) int {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if list := children(t, pid); len(list) == 1 {
-			return list[0]
-		}
-	}
-	t.Fatalf("children of %d: %v", pid, children(t, pid))
-	return 0
-}
-
-// gone waits for processes to end.
-func gone(t *testing.T, pids ...int) {
-	t.Helper()
-	for _, pid := range pids {
-		deadline := time.Now().Add(20 * time.Second)
-		for alive(pid) {
-			if time.Now().After(deadline) {
-				t.Errorf("process %d lives", pid)
-				syscall.Kill(pid, syscall.SIGKILL)
-			}
-			time.Sleep(time.Millisecond)
-		}
-	}
-}
-
-func alive(pid int) bool {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	return err == nil && b[bytes.LastIndexByte(b, ')')+2] != 'Z'
-}
-
 // TestDeliveries: what qmail-remote is given, and what qmail-send is told.
 func TestDeliveries(t *testing.T) {
 	r := start(t, `printf 'r\0K'; printf '%s|' "$@"; pwd -P; cat; printf '\0'`)
@@ -307,13 +239,13 @@ func TestEngineKilled(t *testing.T) {
 	r.wants(3, "Kfine")
 	for range 5 {
 		r.order(1, "1/24", "a@hangs")
-		engine := only(t, r.cmd.Process.Pid)
-		delivery := only(t, engine)
+		engine := proctest.Only(t, r.cmd.Process.Pid)
+		delivery := proctest.Only(t, engine)
 		if err := syscall.Kill(engine, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		r.wants(1, "Zqmail-remote crashed.\n")
-		gone(t, engine, delivery)
+		proctest.Gone(t, engine, delivery)
 		r.order(2, "1/24", "a@b")
 		r.wants(2, "Kfine")
 	}
@@ -325,11 +257,11 @@ func TestFrontKilled(t *testing.T) {
 	r := start(t, "exec sleep 600")
 	r.limit()
 	r.order(1, "1/24", "a@b")
-	engine := only(t, r.cmd.Process.Pid)
-	delivery := only(t, engine)
+	engine := proctest.Only(t, r.cmd.Process.Pid)
+	delivery := proctest.Only(t, engine)
 	r.cmd.Process.Kill()
 	r.cmd.Wait()
-	gone(t, engine, delivery)
+	proctest.Gone(t, engine, delivery)
 }
 
 // TestDeaf: when qmail-send is gone, what it ordered is done (C81).
@@ -351,7 +283,7 @@ func TestDeaf(t *testing.T) {
 }
 
 func TestNoQueue(t *testing.T) {
-	cmd := exec.Command(program)
+	cmd := exec.Command(bin + "/qmail-rspawn")
 	cmd.Env = []string{"QMAILHOME=" + t.TempDir()}
 	out, _ := cmd.Output()
 	if len(out) > 0 || cmd.ProcessState.ExitCode() != 111 {

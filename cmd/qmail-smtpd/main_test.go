@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -165,26 +163,13 @@ func TestClientAndServer(t *testing.T) {
 // S4: a session with STARTTLS under our own UCSPI-TLS server.
 func TestSTARTTLS(t *testing.T) {
 	home := queuetest.New(t)
-	certificate := smtptest.Certificate("mx.example")
-	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "mx.pem")
-	var both []byte
-	for _, der := range certificate.Certificate {
-		both = append(both, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-	}
-	both = append(both, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
-	if err := os.WriteFile(file, both, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	cert, key, _ := smtptest.OnDisk(t, "mx.example")
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "server"), os.NewFile(uintptr(fds[1]), "client")
-	cmd := command(t, home, "UCSPITLS=!", "CERTFILE="+file, "KEYFILE="+file)
+	cmd := command(t, home, "UCSPITLS=!", "CERTFILE="+cert, "KEYFILE="+key)
 	cmd.Args = []string{"ucspi-tlsd", filepath.Join(bin, "qmail-smtpd")}
 	cmd.Path = filepath.Join(bin, "ucspi-tlsd")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = ours, ours, os.Stderr
@@ -206,9 +191,7 @@ func TestSTARTTLS(t *testing.T) {
 			t.Fatalf("%q, %v, want %q", line, err, want)
 		}
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM([]byte(smtptest.AuthorityPEM()))
-	secure := tls.Client(conn, &tls.Config{ServerName: "mx.example", RootCAs: roots})
+	secure := tls.Client(conn, smtptest.Believer("mx.example"))
 	if _, err := io.WriteString(secure, session); err != nil {
 		t.Fatal(err)
 	}

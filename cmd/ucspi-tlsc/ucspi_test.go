@@ -13,32 +13,17 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
+	"postrider/internal/proctest"
 	"postrider/internal/smtptest"
 )
 
-// program is what TestMain has built.
-var program string
+// bin is where TestMain has built this program.
+var bin string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "ucspi-tlsc")
-	if err != nil {
-		panic(err)
-	}
-	program = filepath.Join(dir, "ucspi-tlsc")
-	build := exec.Command("go", "build", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { proctest.Main(m, &bin, "ucspi-tlsc") }
 
 // line is a server's end, in clear or under TLS.
 type line struct {
@@ -84,40 +69,22 @@ type result struct {
 // launch runs ucspi-tlsc with args on a connection to serve. Standard input is in.
 func launch(t *testing.T, serve func(*line), env []string, in string, args ...string) result {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	conn, f := proctest.Connection(t)
 	var server sync.WaitGroup
 	server.Go(func() {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
 		defer conn.Close()
 		raw := &ending{Conn: conn}
 		serve(&line{Conn: raw, r: bufio.NewReader(raw), raw: raw})
 	})
 	defer server.Wait()
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := conn.(*net.TCPConn).File()
-	conn.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	syscall.SetNonblock(int(f.Fd()), false) // as tcpclient gives it
-	cmd := exec.Command(program, args...)
+	cmd := exec.Command(bin+"/ucspi-tlsc", args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	cmd.ExtraFiles = []*os.File{nil, nil, nil, f, f}
 	cmd.Stdin = strings.NewReader(in)
 	var out, errors bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errors
 	cmd.WaitDelay = 10 * time.Second
-	err = cmd.Start()
+	err := cmd.Start()
 	f.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +96,10 @@ func launch(t *testing.T, serve func(*line), env []string, in string, args ...st
 func authority(t *testing.T) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "ca.pem")
-	return name + write(t, name, &pem.Block{Type: "CERTIFICATE", Bytes: smtptest.Authority()})
+	if err := os.WriteFile(name, []byte(smtptest.AuthorityPEM()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 func write(t *testing.T, name string, b *pem.Block) string {

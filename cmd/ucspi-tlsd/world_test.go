@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"postrider/internal/proctest"
 	"postrider/internal/smtptest"
 )
 
@@ -73,26 +74,9 @@ type served struct {
 // as a UCSPI server would.
 func serve(t *testing.T, bin string, env []string, args ...string) *served {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := server.(*net.TCPConn).File() // blocking
-	server.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, f := proctest.Connection(t)
 	defer f.Close()
-	r := &served{t: t, raw: client.(*net.TCPConn), conn: client, r: bufio.NewReader(client)}
+	r := &served{t: t, raw: client, conn: client, r: bufio.NewReader(client)}
 	ctx, cancel := context.WithTimeout(context.Background(), patience) // ends a program that hangs, and the test
 	t.Cleanup(cancel)
 	r.cmd = exec.CommandContext(ctx, bin+"/ucspi-tlsd", args...)
@@ -151,15 +135,7 @@ func (r *served) hears(want ...string) {
 }
 
 // config trusts smtptest's authority.
-func config(name string) *tls.Config {
-	ca, err := x509.ParseCertificate(smtptest.Authority())
-	if err != nil {
-		panic(err)
-	}
-	c := &tls.Config{ServerName: name, RootCAs: x509.NewCertPool()}
-	c.RootCAs.AddCert(ca)
-	return c
-}
+func config(name string) *tls.Config { return smtptest.Believer(name) }
 
 // secure does a handshake that must succeed.
 func (r *served) secure(c *tls.Config) *tls.Conn {

@@ -5,11 +5,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -18,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"postrider/internal/proctest"
 	"postrider/internal/smtp"
 	"postrider/internal/smtptest"
 	"postrider/remote"
@@ -40,20 +39,7 @@ func TestMain(m *testing.M) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		panic(err)
 	}
-	dir, err := os.MkdirTemp("", "chain")
-	if err != nil {
-		panic(err)
-	}
-	build := exec.Command("go", "build", "-o", dir, "postrider/cmd/ucspi-tlsc", "postrider/cmd/qmail-remote-io")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		panic(err)
-	}
-	bin = dir
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	proctest.Main(m, &bin, "ucspi-tlsc", "qmail-remote-io")
 }
 
 // noProcesses waits until every process that was started below us has ended. A
@@ -214,8 +200,7 @@ func handover(t *testing.T, conn net.Conn, content string) (*Chain, remote.Hando
 
 func anchors(t *testing.T) string {
 	name := filepath.Join(t.TempDir(), "anchors.pem")
-	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: smtptest.Authority()})
-	if err := os.WriteFile(name, block, 0o600); err != nil {
+	if err := os.WriteFile(name, []byte(smtptest.AuthorityPEM()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return name
@@ -224,25 +209,12 @@ func anchors(t *testing.T) string {
 // helper returns the process id of a program below us, by its name.
 func helper(t *testing.T, name string) int {
 	t.Helper()
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		t.Fatal(err)
+	pids := proctest.Running(t, filepath.Join(bin, name))
+	if len(pids) == 0 {
+		t.Errorf("no process %s", name)
+		return 1 << 30 // nobody's
 	}
-	for _, s := range stats {
-		b, err := os.ReadFile(s)
-		if err != nil {
-			continue
-		}
-		var pid, ppid, pgrp int
-		var comm, state string
-		fmt.Sscanf(string(b), "%d %s %s %d %d", &pid, &comm, &state, &ppid, &pgrp)
-		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-		if exe == filepath.Join(bin, name) {
-			return pid
-		}
-	}
-	t.Errorf("no process %s", name)
-	return 0
+	return pids[0]
 }
 
 // deliverAsChild is what this test program does when it stands for

@@ -1,0 +1,40 @@
+package proctest
+
+import (
+	"net"
+	"os"
+	"syscall"
+	"testing"
+)
+
+// Connection is a TCP connection over loopback: the peer's end for the test, and
+// the program's as a UCSPI server or client hands it on, a blocking descriptor.
+// Both are closed when the test ends; the test closes its copy of the program's
+// end when the program has it.
+func Connection(t testing.TB) (peer *net.TCPConn, program *os.File) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ours, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ours.Close() })
+	theirs, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err = theirs.(*net.TCPConn).File()
+	theirs.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { program.Close() })
+	if err := syscall.SetNonblock(int(program.Fd()), false); err != nil {
+		t.Fatal(err)
+	}
+	return ours.(*net.TCPConn), program
+}
