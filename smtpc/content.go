@@ -15,8 +15,8 @@ func (t *talk) content() smtp.Stage {
 	if t.way == byChunks {
 		return t.chunks()
 	}
-	if content, ok := t.msg.Whole(); ok {
-		return t.whole(content)
+	if _, ok := t.msg.Whole(); ok {
+		return t.whole()
 	}
 	size := -1
 	if t.msg.Again() {

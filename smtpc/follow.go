@@ -100,25 +100,25 @@ func (t *talk) begin(content int) (group []byte, replies int) {
 }
 
 // whole sends content that is in memory, and what follows it, in one flight.
-func (t *talk) whole(content []byte) smtp.Stage {
-	var encoder smtp.Encoder
-	out, err := encoder.Close(encoder.Append(t.out[:0], content))
+func (t *talk) whole() smtp.Stage {
+	due := smtp.AtDot
+	err := t.msg.Encoded(func(out []byte) {
+		group, replies := t.begin(len(out))
+		out = append(out, group...)
+		f := flight{replies: 1 + replies, size: len(out)}
+		if t.begun == nil {
+			f.halts = func(smtp.Reply) bool { return true }
+		}
+		t.listen(f)
+		if t.early() || t.write(out) != nil {
+			due = t.interrupted()
+		}
+	})
 	if err != nil {
 		return t.abandon(smtp.PartialLine)
 	}
-	group, replies := t.begin(len(out))
-	out = append(out, group...)
-	t.out = out[:0]
-	f := flight{replies: 1 + replies, size: len(out)}
-	if t.begun == nil {
-		f.halts = func(smtp.Reply) bool { return true }
-	}
-	t.listen(f)
-	if t.early() || t.write(out) != nil {
-		return t.interrupted()
-	}
 	t.spoke = time.Now()
-	return smtp.AtDot
+	return due
 }
 
 // Conn is the conversation, for when the transaction has ended.

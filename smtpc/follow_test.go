@@ -24,7 +24,7 @@ func held(t *testing.T, content string) *smtp.Message {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	m, err := smtp.ReadMessage(f)
+	m, err := smtp.ReadMessage(f, new(smtp.Rooms))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type Engine struct {
 	pool     *pool
 	groups   *groups
 	observer *observe.Observer
+	rooms    smtp.Rooms
 	seed     maphash.Seed // of destinations' names in gate
 }
 
@@ -64,7 +65,7 @@ func (e *Engine) Deliver(ctx context.Context, d spawn.Delivery) []byte {
 }
 
 func (e *Engine) deliver(ctx context.Context, d spawn.Delivery, watch *observe.Delivery) report.Outcome {
-	message, err := smtp.ReadMessage(d.Message)
+	message, err := smtp.ReadMessage(d.Message, &e.rooms)
 	if err != nil {
 		return report.Outcome{Cause: report.UnreadableMessage}
 	}

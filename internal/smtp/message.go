@@ -1,11 +1,11 @@
 package smtp
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"syscall"
 )
 
@@ -17,8 +17,9 @@ type Message struct {
 	Size   int64
 	Stream io.Reader
 
-	short bool   // to be held in memory: see Whole
-	whole []byte // the content, once it is
+	rooms *Rooms
+	short bool            // to be held in memory: see Whole
+	whole *[maxWhole]byte // the content, once it is
 	facts *Facts
 	spent bool // Stream has been handed out
 }
@@ -64,26 +65,67 @@ func OpenMessage(f *os.File) (*Message, error) {
 // shorter, and all that are under way at once are a few megabytes.
 const maxWhole = 16 << 10
 
+// Rooms is memory for short messages, of which many are on their way at once, and
+// each needs it for a moment. The zero value is ready, for concurrent use.
+type Rooms struct{ content, wire sync.Pool }
+
 // ReadMessage is OpenMessage for a regular file that is open for reading and at
 // its beginning. A short one is read at once when anything of it is needed.
-func ReadMessage(f *os.File) (*Message, error) {
+func ReadMessage(f *os.File, r *Rooms) (*Message, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("open message: %w", err)
 	}
-	return &Message{At: f, Size: info.Size(), short: info.Size() <= maxWhole}, nil
+	return &Message{At: f, Size: info.Size(), rooms: r, short: info.Size() <= maxWhole}, nil
 }
 
-// Whole is the content, where it is short and can be read. Nobody may change it.
+// Whole is the content, where it is short and can be read. Nobody may change it,
+// or keep it beyond Forget.
 func (m *Message) Whole() (content []byte, ok bool) {
 	if m.short && m.whole == nil {
-		whole := make([]byte, m.Size)
-		if _, err := io.ReadFull(m.Reader(), whole); err != nil {
-			return nil, false // who reads on will be told
+		whole, _ := m.rooms.content.Get().(*[maxWhole]byte)
+		if whole == nil {
+			whole = new([maxWhole]byte)
 		}
 		m.whole = whole
+		if _, err := io.ReadFull(m.Reader(), whole[:m.Size]); err != nil {
+			m.Forget()
+			return nil, false // who reads on will be told
+		}
 	}
-	return m.whole, m.whole != nil
+	if m.whole == nil {
+		return nil, false
+	}
+	return m.whole[:m.Size], true
+}
+
+// Forget gives back the memory of what Whole gave. The content is read again if
+// it is needed again.
+func (m *Message) Forget() {
+	if m.whole != nil {
+		m.rooms.content.Put(m.whole)
+		m.whole = nil
+	}
+}
+
+// Encoded gives do the content of a message that is Whole, as it travels after
+// DATA, with some room behind it. It is do's until do returns; then the content is
+// forgotten.
+func (m *Message) Encoded(do func(wire []byte)) error {
+	content, _ := m.Whole()
+	room, _ := m.rooms.wire.Get().(*[]byte)
+	if room == nil {
+		room = new([]byte)
+	}
+	defer m.rooms.wire.Put(room)
+	var encoder Encoder
+	wire, err := encoder.Close(encoder.Append((*room)[:0], content))
+	*room = wire
+	m.Forget()
+	if err == nil {
+		do(wire)
+	}
+	return err
 }
 
 // readable asks the kernel whether f can be read, by reading nothing: that
@@ -107,8 +149,6 @@ func (m *Message) Again() bool { return m.At != nil }
 // the first Read, because to read on would send an empty message.
 func (m *Message) Reader() io.Reader {
 	switch {
-	case m.whole != nil:
-		return bytes.NewReader(m.whole)
 	case m.At != nil:
 		return &sizedReader{at: m.At, size: m.Size}
 	case m.Stream == nil || m.spent:

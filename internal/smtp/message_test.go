@@ -231,6 +231,7 @@ func TestReadErrors(t *testing.T) {
 // TestReadMessage: short and long, the same content and facts as by OpenMessage;
 // what is in memory needs the file no more.
 func TestReadMessage(t *testing.T) {
+	var rooms Rooms
 	for _, content := range []string{"", "a\n", "no end", "Subject: \xe9\n\nb\r\nc\n", strings.Repeat("x\n", maxWhole/2), strings.Repeat("x\n", maxWhole)} {
 		f := messageFile(t, content)
 		want, err := OpenMessage(f)
@@ -241,16 +242,13 @@ func TestReadMessage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := ReadMessage(f)
+		m, err := ReadMessage(f, &rooms)
 		if err != nil {
 			t.Fatal(err)
 		}
 		whole, ok := m.Whole()
 		if ok != (len(content) <= maxWhole) || ok && string(whole) != content {
 			t.Errorf("%d bytes: whole %v, %d bytes", len(content), ok, len(whole))
-		}
-		if ok {
-			f.Close()
 		}
 		if got, known, err := m.Facts(); got != facts || !known || err != nil {
 			t.Errorf("%d bytes: %+v, %v, want %+v", len(content), got, err, facts)
@@ -259,10 +257,20 @@ func TestReadMessage(t *testing.T) {
 			if got, err := io.ReadAll(m.Reader()); err != nil || string(got) != content {
 				t.Errorf("%d bytes: read %d, %v", len(content), len(got), err)
 			}
+			if !ok {
+				continue
+			}
+			var wire []byte
+			err := m.Encoded(func(b []byte) { wire = append(wire, b...) })
+			var e Encoder
+			wanted, partial := e.Close(e.Append(nil, []byte(content)))
+			if !errors.Is(err, partial) || err == nil && !bytes.Equal(wire, wanted) {
+				t.Errorf("%d bytes: encoded as %d, %v", len(content), len(wire), err)
+			}
 		}
 	}
 	f := messageFile(t, "x\n")
-	m, err := ReadMessage(f)
+	m, err := ReadMessage(f, &rooms)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +281,7 @@ func TestReadMessage(t *testing.T) {
 	if _, _, err := m.Facts(); err == nil {
 		t.Error("facts of a closed file")
 	}
-	if _, err := ReadMessage(f); err == nil {
+	if _, err := ReadMessage(f, &rooms); err == nil {
 		t.Error("a closed file was opened")
 	}
 }

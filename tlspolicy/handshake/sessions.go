@@ -99,7 +99,13 @@ func (s *Sessions) Secure(ctx context.Context, chance *tlspolicy.Session, how tl
 		s.forget(seat.key)
 	}
 	config.SessionTicketsDisabled, config.ClientSessionCache = false, seat
-	secured, err := shake(ctx, config, conn)
+	var secured *tls.Conn
+	done := make(chan struct{})
+	go func() { // on a stack of its own, which need not last as long as the conversation
+		defer close(done)
+		secured, err = shake(ctx, config, conn)
+	}()
+	<-done
 	if err != nil {
 		if chance.Offered {
 			s.forget(seat.key)
