@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -85,8 +86,9 @@ func (l *launch) run(ends offer) error {
 	for fd := 6; fd < len(files); fd++ {
 		files[fd] = fdconn.Closed
 	}
+	// It never computes on two processors, and is smaller for not expecting to.
 	child := fdconn.Child{
-		Path: filepath.Join(filepath.Dir(self), engine), Env: l.env, Files: files,
+		Path: filepath.Join(filepath.Dir(self), engine), Env: append(slices.Clone(l.env), "GOMAXPROCS=1"), Files: files,
 		Args: append([]string{engine, "--tls=" + string(command)}, l.options.Args()...),
 	}
 	if l.pid, err = child.Start(); err != nil {

@@ -3,6 +3,8 @@ package ofmipd
 import (
 	"strings"
 	"testing"
+
+	"postrider/internal/smtp"
 )
 
 func TestLines(t *testing.T) {
@@ -59,6 +61,34 @@ func TestStrictLines(t *testing.T) {
 			}
 			if got != want {
 				t.Errorf("%q, %d at once: %q, want %q", in, step, got, want)
+			}
+		}
+	}
+}
+
+// What our client sends of every text of one, three, five and seven of the bytes that matter is
+// what is queued, in whatever parts, but for a CR alone, which the client makes
+// a line end; nothing of it is refused.
+func TestLinesOfEncoder(t *testing.T) {
+	const letters = "\r\n.a"
+	for number := range 1 << 16 { // of seven letters, and how many of them
+		content := make([]byte, number>>14*2+1)
+		for i := range content {
+			content[i] = letters[number>>(2*i)&3]
+		}
+		content = append(content, '\n')
+		var e smtp.Encoder
+		wire, err := e.Close(e.Append(nil, content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := strings.ReplaceAll(strings.ReplaceAll(string(content), "\r\n", "\n"), "\r", "\n")
+		for cut := range wire {
+			l := lines{strict: true}
+			out, n := l.Append(nil, wire[:cut])
+			out, m := l.Append(out, wire[cut:])
+			if string(out) != want || n+m != len(wire) || !l.Done() {
+				t.Fatalf("%q, cut at %d: %q, done %v", content, cut, out, l.Done())
 			}
 		}
 	}
