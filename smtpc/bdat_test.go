@@ -6,10 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"postrider/internal/smtptest"
 )
 
 const (
@@ -133,11 +130,10 @@ func TestEmptyChunk(t *testing.T) {
 
 // A server that takes a while to close, and reads no more.
 func TestChunkRefusalInterruptsAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		mine, theirs := smtptest.Pipe(4096)
+	overBoth(t, 4096, func(t *testing.T, mine, theirs net.Conn) {
 		defer background(t, theirs, inChunks(1, "", "!wait 1s\n< 552 no\n!stall"))()
 		start := time.Now()
-		tx := deliverAs(t, net.Conn(mine), long())
+		tx := deliverAs(t, mine, long())
 		if got, took := result(tx), time.Since(start); got != "body 552 [250]" || took != time.Second {
 			t.Errorf("got %q after %v", got, took)
 		}

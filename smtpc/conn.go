@@ -41,8 +41,8 @@ type Conn struct {
 	owed      int          // replies asked for and not yet heard by the owner
 	ear       atomic.Int32 // earClosed, earOpen or earStirred
 	halted    atomic.Bool  // a reply came that makes further writing pointless
-	inline    bool         // this flight has no listener, see alone
-	ehlo      bool         // and its reply may be as long as one to EHLO
+	flight    flight       // the one under way
+	inline    bool         // it has no listener, see alone
 
 	hurry  bool        // replies are heard only out of courtesy: wait for grace
 	werr   error       // the first failure to write; nothing is written after it

@@ -24,7 +24,8 @@ import (
 // Over a connection that can tell whether something has come (see alone), a
 // small flight needs no listener: it is in the kernel's hands at once, whatever
 // the server does, and its replies are read after it. That spares a process
-// that lives for one delivery most of what its conversation costs.
+// that lives for one delivery most of what its conversation costs. Should the
+// kernel not take it all, a listener begins then.
 type flight struct {
 	replies int
 	size    int                   // bytes that will be said; below 0: unknown
@@ -50,12 +51,14 @@ type alone interface {
 	net.Conn
 	// Stirred reports whether Read would return at once.
 	Stirred() bool
+	// Offer writes as much as goes without waiting, which may be nothing.
+	Offer(p []byte) (int, error)
 	// Shared gives the connection to package net, for several goroutines.
 	Shared() (net.Conn, error)
 }
 
-// smallFlight is what the least send buffer of any system takes at once, when
-// all that was sent before has been answered.
+// smallFlight is what the send buffer of nearly any system takes at once, when all
+// that was sent before has been answered.
 const smallFlight = 12 << 10
 
 var errHalted = errors.New("smtpc: halted by a reply")
@@ -81,34 +84,50 @@ func (c *Conn) listen(f flight) {
 	if cap(c.ears) < f.replies {
 		c.ears = make(chan heard, f.replies) // sending never blocks
 	}
-	c.owed = f.replies
-	if c.inline = c.serve(f); c.inline {
+	c.flight, c.owed = f, f.replies
+	conn, ok := c.nc.(alone)
+	if c.inline = ok && 0 <= f.size && f.size <= smallFlight; c.inline {
 		return
 	}
+	if !ok || c.share(conn) {
+		c.attend()
+	}
+}
+
+// attend begins to listen beside the writing.
+func (c *Conn) attend() {
+	f := c.flight
 	c.ear.Store(earClosed)
 	c.halted.Store(false)
 	c.nc.SetReadDeadline(time.Time{}) // nothing is due while we speak
 	c.listening.Go(func() { c.hearken(f) })
 }
 
-// serve makes the connection one that is good for f, and reports whether that
-// goes without a listener.
-func (c *Conn) serve(f flight) bool {
-	conn, ok := c.nc.(alone)
-	if !ok {
+// share makes the connection one that several goroutines may use. If that fails,
+// nothing can be said, and hear finds the connection closed.
+func (c *Conn) share(conn alone) bool {
+	shared, err := conn.Shared()
+	if c.inline = err != nil; c.inline {
+		c.werr = err
 		return false
 	}
-	c.ehlo = f.ehlo
-	if 0 <= f.size && f.size <= smallFlight {
-		return true
-	}
-	shared, err := conn.Shared()
-	if err != nil {
-		c.werr = err // nothing can be said; hear finds the connection closed
-		return true
-	}
 	c.nc = shared
-	return false
+	return true
+}
+
+// offer says what the kernel takes at once of a flight without a listener, and
+// returns the rest, which has one: the server may have to be heard before it
+// reads any more.
+func (c *Conn) offer(b []byte) []byte {
+	conn, ok := c.nc.(alone)
+	if !c.inline || !ok || c.werr != nil {
+		return b
+	}
+	n, err := conn.Offer(b)
+	if b, c.werr = b[n:], err; len(b) > 0 && err == nil && c.share(conn) {
+		c.attend()
+	}
+	return b
 }
 
 // read reads one reply.
@@ -166,7 +185,7 @@ func (c *Conn) hear(at smtp.Stage) (smtp.Reply, *smtp.Ending) {
 	c.nc.SetReadDeadline(time.Now().Add(patience))
 	var h heard
 	if c.inline {
-		h = c.read(c.ehlo)
+		h = c.read(c.flight.ehlo)
 	} else {
 		h = <-c.ears
 	}
@@ -215,6 +234,7 @@ const pieceSize = 32 << 10
 // never shorter than the others: see content. After a failure it says nothing
 // more.
 func (c *Conn) write(b []byte) error {
+	b = c.offer(b)
 	for len(b) > 0 && c.werr == nil {
 		piece := b
 		if len(b) >= 2*pieceSize {

@@ -135,6 +135,50 @@ func unquoted(s string) string {
 	return text
 }
 
+// lone is a connection for a process that does nothing else. Like that of
+// internal/solo it leaves only Close to those who had it before it was shared.
+type lone struct {
+	*smtptest.End
+	gone bool
+}
+
+func (l *lone) Shared() (net.Conn, error) {
+	l.gone = true
+	return shared{l.End}, nil
+}
+
+func (l *lone) Read(p []byte) (int, error)  { l.check(); return l.End.Read(p) }
+func (l *lone) Write(p []byte) (int, error) { l.check(); return l.End.Write(p) }
+func (l *lone) Offer(p []byte) (int, error) { l.check(); return l.End.Offer(p) }
+func (l *lone) Stirred() bool               { l.check(); return l.End.Stirred() }
+
+func (l *lone) check() {
+	if l.gone {
+		panic("used after it was shared")
+	}
+}
+
+// shared hides what makes a connection a lone one.
+type shared struct{ net.Conn }
+
+// overBoth runs f over a connection of package net's kind and over a lone one, in
+// simulated time.
+func overBoth(t *testing.T, size int, f func(t *testing.T, mine, theirs net.Conn)) {
+	t.Helper()
+	for _, name := range []string{"shared", "alone"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				mine, theirs := smtptest.Pipe(size)
+				if name == "alone" {
+					f(t, &lone{End: mine}, theirs)
+				} else {
+					f(t, mine, theirs)
+				}
+			})
+		})
+	}
+}
+
 // links are the connections that every script runs over. A net.Pipe has no
 // buffer at all: a write there waits for the reader, which pipelining and
 // content that is interrupted cannot stand.
@@ -148,6 +192,20 @@ func links(script string) map[string]func() (net.Conn, net.Conn) {
 			a, b := smtptest.Pipe(16 << 10)
 			a.Segment(1)
 			return a, b
+		},
+		"alone": func() (net.Conn, net.Conn) {
+			a, b := smtptest.Pipe(16 << 10)
+			return &lone{End: a}, b
+		},
+		"alone, bytes": func() (net.Conn, net.Conn) {
+			a, b := smtptest.Pipe(16 << 10)
+			a.Segment(1)
+			return &lone{End: a}, b
+		},
+		// No flight but the least fits into its buffer.
+		"alone, narrow": func() (net.Conn, net.Conn) {
+			a, b := smtptest.Pipe(50)
+			return &lone{End: a}, b
 		},
 	}
 	if !strings.Contains(script, "PIPELINING") && !strings.Contains(script, "!") {

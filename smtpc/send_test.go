@@ -156,8 +156,7 @@ func TestOutOfStep(t *testing.T) {
 
 // A server may hang up politely between commands (RFC 5321 §3.8).
 func TestEarly421(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		mine, theirs := smtptest.Pipe(4096)
+	overBoth(t, 4096, func(t *testing.T, mine, theirs net.Conn) {
 		go serve(theirs, pipelining+"!wait 1s\n< 421 too slow\n!close")
 		c := New(mine, Params{Helo: "me.example", Timeout: time.Minute})
 		defer c.Quit()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 
 	"postrider/internal/observe"
@@ -44,6 +45,22 @@ func (s *socket) Stirred() bool {
 		still = err == syscall.EAGAIN
 	})
 	return !still || err != nil
+}
+
+// Offer writes as much as goes without waiting, which may be nothing.
+func (s *socket) Offer(p []byte) (n int, err error) {
+	cerr := s.raw.Control(func(fd uintptr) {
+		n, err = syscall.SendmsgN(int(fd), p, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
+	})
+	switch {
+	case cerr != nil:
+		return 0, cerr
+	case err == syscall.EAGAIN || err == syscall.EINTR:
+		return 0, nil
+	case err != nil:
+		return 0, os.NewSyscallError("write", err)
+	}
+	return n, nil
 }
 
 // Shared gives the connection to several goroutines, which it is good for as it is.

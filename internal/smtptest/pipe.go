@@ -48,6 +48,21 @@ func (e *End) SetDeadline(t time.Time) error {
 	return nil
 }
 
+// Stirred reports whether Read would return at once.
+func (e *End) Stirred() bool {
+	e.in.mu.Lock()
+	defer e.in.mu.Unlock()
+	return len(e.in.buf) > 0 || e.in.sealed != nil || e.in.deaf != nil || e.in.readBy.passed()
+}
+
+// Offer writes as much as there is room for.
+func (e *End) Offer(p []byte) (int, error) {
+	e.out.mu.Lock()
+	room := e.out.size - len(e.out.buf)
+	e.out.mu.Unlock()
+	return e.out.write(p[:min(room, len(p))])
+}
+
 // Close is a FIN: the peer reads what was written, then io.EOF, and cannot
 // write any more.
 func (e *End) Close() error {

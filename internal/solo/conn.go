@@ -111,6 +111,27 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
+// Offer writes as much as goes without waiting, which may be nothing.
+func (c *Conn) Offer(p []byte) (int, error) {
+	if err := c.enter(); err != nil {
+		return 0, c.failed("write", err)
+	}
+	defer c.leave()
+	n, err := c.push(p)
+	if err == unix.EAGAIN || err == unix.EINTR {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, c.failed("write", os.NewSyscallError("write", err))
+	}
+	return n, nil
+}
+
+// push writes what goes; the error is a syscall.Errno.
+func (c *Conn) push(p []byte) (int, error) {
+	return unix.SendmsgN(c.fd, p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+}
+
 // Write implements net.Conn. A peer that is gone is an error, never a signal.
 func (c *Conn) Write(p []byte) (int, error) {
 	if err := c.enter(); err != nil {
@@ -122,7 +143,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		if !c.wdue.IsZero() && !time.Now().Before(c.wdue) {
 			return done, c.failed("write", os.ErrDeadlineExceeded)
 		}
-		n, err := unix.SendmsgN(c.fd, p[done:], nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		n, err := c.push(p[done:])
 		if err == nil {
 			if done += n; done >= len(p) {
 				return done, nil

@@ -79,6 +79,31 @@ func TestLong(t *testing.T) {
 	}
 }
 
+// TestOffer: what goes without waiting, and what has become of the connection.
+func TestOffer(t *testing.T) {
+	c, peer := pair(t)
+	n, err := c.Offer([]byte("EHLO me\r\n"))
+	if n != 9 || err != nil {
+		t.Errorf("offered %d, %v", n, err)
+	}
+	if n, err := c.Offer(make([]byte, 64<<20)); n <= 0 || n >= 64<<20 || err != nil {
+		t.Errorf("offered more than goes: %d, %v", n, err)
+	}
+	if n, err := c.Offer(make([]byte, 64<<20)); n < 0 || err != nil {
+		t.Errorf("offered more than goes again: %d, %v", n, err)
+	}
+	peer.SetLinger(0)
+	peer.Close()
+	c.Read(make([]byte, 1)) // until that is known here
+	if n, err := c.Offer([]byte("x")); n != 0 || !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("to nobody: %d, %v", n, err)
+	}
+	c.Close()
+	if n, err := c.Offer([]byte("x")); n != 0 || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("when closed: %d, %v", n, err)
+	}
+}
+
 func wantTimeout(t *testing.T, what string, err error) {
 	t.Helper()
 	var n net.Error
