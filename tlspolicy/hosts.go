@@ -2,6 +2,7 @@ package tlspolicy
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"syscall"
 )
@@ -45,5 +46,5 @@ func (r *Rules) present(name string) (bool, error) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return false, nil
 	}
-	return false, errors.Join(errors.New("control/"+name), err)
+	return false, fmt.Errorf("control/%s: %w", name, err)
 }

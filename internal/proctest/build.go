@@ -7,20 +7,28 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"syscall"
 	"testing"
 )
 
-// early are the programs that begin before the Go runtime does.
-var early = []string{"qmail-remote", "qmail-remote-io", "ucspi-tlsd-io"}
+// entry is where a program begins, before the Go runtime does: see the Makefile.
+func entry(program string) string {
+	switch program {
+	case "qmail-remote", "qmail-remote-io", "ucspi-tlsd-io":
+		return "postrider_start"
+	case "ucspi-tlsc", "ucspi-tlsd", "qmail-smtpd", "qmail-ofmipd", "qmail-authup", "checknotroot", "fixsmtpio",
+		"smtpd-starttls-proxy-io", "qmail-qfilter-addtlsheader":
+		return "postrider_helper"
+	}
+	return ""
+}
 
 // Build builds programs of cmd/ into dir as the Makefile does.
 func Build(dir string, programs ...string) error {
 	for _, p := range programs {
 		args := []string{"build", "-trimpath", "-o", dir + "/" + p}
-		if slices.Contains(early, p) && runtime.GOOS == "linux" && (runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64") {
-			args = append(args, "-ldflags", "-E postrider_start")
+		if entry(p) != "" && runtime.GOOS == "linux" && (runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64") {
+			args = append(args, "-ldflags", "-E "+entry(p))
 		}
 		cmd := exec.Command("go", append(args, "postrider/cmd/"+p)...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

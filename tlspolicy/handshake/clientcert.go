@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 )
@@ -22,11 +23,11 @@ func loadKeyPair(certFile, keyFile, password string) (*tls.Certificate, error) {
 		}
 	}
 	if key, err = openKey(key, password); err != nil {
-		return nil, errors.Join(errors.New("key for "+certFile), err)
+		return nil, fmt.Errorf("key for %s: %w", certFile, err)
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, errors.Join(errors.New("client certificate "+certFile), err)
+		return nil, fmt.Errorf("client certificate %s: %w", certFile, err)
 	}
 	return &pair, nil
 }
