@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -86,30 +87,37 @@ func (c *Conn) notItself() error {
 
 // sockaddrs gives both ends in the kernel's terms; source is nil for any.
 func sockaddrs(from netip.Addr, to netip.AddrPort) (source, target unix.Sockaddr, family int, err error) {
-	target, family, err = sockaddr(to)
-	if err == nil && from.IsValid() {
+	target, family = sockaddr(to)
+	if from.IsValid() {
 		var other int
-		if source, other, err = sockaddr(netip.AddrPortFrom(from, 0)); other != family && err == nil {
+		if source, other = sockaddr(netip.AddrPortFrom(from, 0)); other != family {
 			err = os.NewSyscallError("bind", syscall.EAFNOSUPPORT)
 		}
 	}
 	return source, target, family, err
 }
 
-func sockaddr(a netip.AddrPort) (unix.Sockaddr, int, error) {
+func sockaddr(a netip.AddrPort) (unix.Sockaddr, int) {
 	addr := a.Addr().Unmap()
 	if addr.Is4() {
-		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: addr.As4()}, unix.AF_INET, nil
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: addr.As4()}, unix.AF_INET
 	}
 	sa := &unix.SockaddrInet6{Port: int(a.Port()), Addr: addr.As16()}
 	if zone := addr.Zone(); zone != "" {
-		i, err := net.InterfaceByName(zone)
-		if err != nil {
-			return nil, 0, err
-		}
-		sa.ZoneId = uint32(i.Index)
+		sa.ZoneId = zoneID(zone)
 	}
-	return sa, unix.AF_INET6, nil
+	return sa, unix.AF_INET6
+}
+
+// zoneID is the number of an interface that is called by its name or its number,
+// as package net has it. No interface is 0: only a link-local address needs one,
+// and there the kernel will say so.
+func zoneID(zone string) uint32 {
+	if i, err := net.InterfaceByName(zone); err == nil {
+		return uint32(i.Index)
+	}
+	n, _ := strconv.ParseUint(zone, 10, 31)
+	return uint32(n)
 }
 
 func addrPort(sa unix.Sockaddr) netip.AddrPort {

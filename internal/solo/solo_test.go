@@ -261,6 +261,8 @@ func addrPortOf(t *testing.T, c *Conn) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
 }
 
+// TestDialIPv6: an interface that stands beside an address, in control/domainips,
+// matters to link-local addresses alone; and it may be a number.
 func TestDialIPv6(t *testing.T) {
 	l, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
@@ -269,12 +271,20 @@ func TestDialIPv6(t *testing.T) {
 	}
 	defer l.Close()
 	to := l.Addr().(*net.TCPAddr).AddrPort()
-	c, err := Dial(t.Context(), netip.MustParseAddr("::1"), to)
-	if err != nil {
-		t.Fatal(err)
+	for _, from := range []string{"::1", "::1%lo", "::1%1", "::1%nosuch0"} {
+		c, err := Dial(t.Context(), netip.MustParseAddr(from), to)
+		if err != nil {
+			t.Errorf("from %s: %v", from, err)
+			continue
+		}
+		if c.RemoteAddr().String() != to.String() || c.LocalAddr().(*net.TCPAddr).IP.String() != "::1" {
+			t.Errorf("%v to %v", c.LocalAddr(), c.RemoteAddr())
+		}
+		c.Close()
 	}
-	defer c.Close()
-	if c.RemoteAddr().String() != to.String() || c.LocalAddr().(*net.TCPAddr).IP.String() != "::1" {
-		t.Errorf("%v to %v", c.LocalAddr(), c.RemoteAddr())
+	_, err = Dial(t.Context(), netip.MustParseAddr("fe80::1%nosuch0"), to)
+	var call *os.SyscallError
+	if !errors.As(err, &call) || call.Syscall != "bind" {
+		t.Errorf("from an interface that is not there: %v", err)
 	}
 }
