@@ -32,7 +32,7 @@ const (
 func main() {
 	entry.Lift()
 	debug.SetTraceback("crash")
-	os.Exit(run(os.Args, os.Environ()))
+	os.Exit(run(os.Args, entry.Environ()))
 }
 
 func run(args, env []string) int {

@@ -121,7 +121,7 @@ const talk = `echo hello >&7; read -r x <&6; echo "heard $x"`
 
 func TestAtOnce(t *testing.T) {
 	env := []string{"CAFILE=" + authority(t), "SSL_PROTOCOL=stale", "SSLCTLFD=9"}
-	r := launch(t, echo, env, "", "-k", "mx.example", "sh", "-c", talk+`; env | grep -E '^(SSL|CAFILE)' | sort; exit 5`)
+	r := launch(t, echo, env, "", "-k", "mx.example", "sh", "-c", talk+`; env | grep -E '^(SSL|CAFILE|GOMAX|GOTRACE)' | sort; exit 5`)
 	want := []string{"heard hello", "SSL_CIPHER=TLS_", "SSL_PEER_CERT_HASH=SHA256:", "SSL_PEER_CERT_SUBJECT=CN=mx.example", "SSL_PROTOCOL=TLSv1.3", "SSL_TLS_SNI_SERVERNAME=mx.example", "SSL_VERIFIED=pkix"}
 	lines := strings.Split(strings.TrimSpace(r.out), "\n")
 	if r.code != 5 || r.errors != "" || len(lines) != len(want) {
