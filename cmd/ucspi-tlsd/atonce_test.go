@@ -11,8 +11,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
 	"math/big"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -138,6 +140,31 @@ func TestNames(t *testing.T) {
 		if r.end(); got != c.want {
 			t.Errorf("%s %q: %q, want %q", c.level, c.name, got, c.want)
 		}
+	}
+}
+
+// A renewed certificate is in use with the next connection; one that is gone is
+// no reason to speak in clear (S36).
+func TestRenewal(t *testing.T) {
+	env := keys(t)
+	cert, key := strings.TrimPrefix(env[0], "CERTFILE="), strings.TrimPrefix(env[1], "KEYFILE=")
+	newCert, newKey := pair(t, smtptest.Certificate("new.example"))
+	for _, name := range []string{"mx.example", "new.example"} {
+		r := serve(t, early, env, "-t", "true")
+		r.secure(config(name))
+		r.hears("")
+		r.over()
+		if err := errors.Join(os.Rename(newCert, cert), os.Rename(newKey, key)); name == "mx.example" && err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	r := serve(t, early, env, "-t", "echo", "started")
+	r.hears("")
+	if code, log := r.over(); code != 96 || !strings.Contains(log, key) {
+		t.Errorf("exit %d: %s", code, log)
 	}
 }
 

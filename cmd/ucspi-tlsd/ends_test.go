@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -155,5 +156,39 @@ func TestStalledPeer(t *testing.T) {
 	r.raw.Close()
 	if code, _ := r.over(); code == 0 {
 		t.Error("yes has come to an end")
+	}
+}
+
+// A TLS process that dies leaves a program that hears an end, or that there is no
+// TLS, and nothing that goes on in clear (S29).
+func TestDeadTLSProcess(t *testing.T) {
+	kill := func(r *served) {
+		t.Helper()
+		pid, err := strconv.Atoi(strings.TrimPrefix(child(t, r.cmd.Process.Pid), "/proc/"))
+		if err == nil {
+			err = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := serve(t, early, keys(t), "sh", "-c", starttls+`cat >/dev/null; exit 4`)
+	r.hears("220 clear")
+	r.say("STARTTLS\n")
+	r.hears("220 go")
+	r.secure(config("mx.example"))
+	r.hears("SSL_PROTOCOL=TLSv1.3")
+	kill(r)
+	if code, log := r.over(); code != 4 || log != "" {
+		t.Errorf("under TLS: exit %d: %s", code, log)
+	}
+	r = serve(t, early, keys(t), "sh", "-c", `trap '' PIPE; echo ready; read -r x; `+starttls)
+	r.hears("ready")
+	kill(r)
+	r.say("begin\nSTARTTLS\n")
+	r.hears("220 clear", "220 go", "454 no TLS")
+	r.say("x\n")
+	if code, _ := r.end(); code != 7 {
+		t.Errorf("in clear: exit %d", code)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// child finds the process that pid has started.
+// child finds the TLS process of the program pid.
 func child(t *testing.T, pid int) string {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -18,12 +18,12 @@ func child(t *testing.T, pid int) string {
 	}
 	for _, s := range stats {
 		text, err := os.ReadFile(s)
-		_, rest, _ := strings.Cut(string(text), ") ")
+		_, rest, _ := strings.Cut(string(text), " (ucspi-tlsd-io) ")
 		if f := strings.Fields(rest); err == nil && len(f) > 1 && f[1] == strconv.Itoa(pid) {
 			return strings.TrimSuffix(s, "/stat")
 		}
 	}
-	t.Fatalf("process %d has no child", pid)
+	t.Fatalf("process %d has no TLS process", pid)
 	return ""
 }
 
