@@ -172,14 +172,21 @@ func (e *Engine) lookUpAll(ctx context.Context, h hop, xs []*exchanger) {
 	for _, x := range xs {
 		all = append(all, e.questions(h, x)...)
 	}
-	if e.foresee(ctx, all, nil) {
-		for _, x := range xs {
-			e.lookUp(ctx, h, x)
-		}
-		return
-	}
 	var g errgroup.Group
 	g.SetLimit(dnsLimit / 3)
+	if e.foresee(ctx, all, nil) {
+		var more []func()
+		for _, x := range xs {
+			if f := e.inHand(ctx, h, x); f != nil {
+				more = append(more, f)
+			}
+		}
+		for _, f := range more {
+			g.Go(func() error { f(); return nil })
+		}
+		g.Wait()
+		return
+	}
 	for _, x := range xs[1:] {
 		g.Go(func() error { e.lookUp(ctx, h, x); return nil })
 	}

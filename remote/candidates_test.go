@@ -14,6 +14,7 @@ import (
 	"postrider/internal/dnstest"
 	"postrider/internal/report"
 	"postrider/internal/smtp"
+	"postrider/resolver"
 	"postrider/routes"
 	"postrider/tlspolicy"
 )
@@ -64,13 +65,9 @@ func list(cands []Candidate) string {
 
 const tlsa = "TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
 
-// TestCandidates: from zone and destination to hosts in order, or a cause.
-func TestCandidates(t *testing.T) {
-	for _, c := range []struct {
-		name, zone, host string
-		want             string
-		cause            report.Cause
-	}{
+// candidateCases are from zone and destination to hosts in order, or a cause.
+func candidateCases() []candidateCase {
+	return []candidateCase{
 		{"by preference", "d.example. MX 20 b.example.\nd.example. MX 10 a.example.\na.example. A 192.0.2.1\nb.example. A 192.0.2.2\n",
 			"d.example", "a@10[192.0.2.1], b@20[192.0.2.2]", report.Accepted},
 		{"families alternate, IPv6 first", "d.example. MX 10 a.example.\na.example. A 192.0.2.1\na.example. A 192.0.2.2\na.example. AAAA 2001:db8::1\n",
@@ -129,7 +126,17 @@ func TestCandidates(t *testing.T) {
 			"d.example", "a@10[192.0.2.1] dane", report.Accepted},
 		{"secure CNAME into an insecure zone: TLSA at the alias", "!secure d.example.\n!secure a.example.\nd.example. MX 10 a.example.\na.example. CNAME b.test.\nb.test. A 192.0.2.1\n_25._tcp.a.example. " + tlsa,
 			"d.example", "a@10[192.0.2.1] dane", report.Accepted},
-	} {
+	}
+}
+
+type candidateCase struct {
+	name, zone, host string
+	want             string
+	cause            report.Cause
+}
+
+func TestCandidates(t *testing.T) {
+	for _, c := range candidateCases() {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := engine(t, c.zone)
@@ -143,6 +150,55 @@ func TestCandidates(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestCandidatesForeseen: asked ahead, DNS says the same.
+func TestCandidatesForeseen(t *testing.T) {
+	for _, c := range candidateCases() {
+		t.Run(c.name, func(t *testing.T) {
+			e := engine(t, c.zone)
+			e.Resolver = foreseen(t, c.zone, 2*time.Second)
+			got, cause := e.candidates(t.Context(), hop{domain: c.host, name: c.host, port: 25})
+			if s := list(got); s != c.want || cause != c.cause {
+				t.Errorf("got %q, cause %d; want %q, %d", s, cause, c.want, c.cause)
+			}
+		})
+	}
+}
+
+// foreseen is what qmail-remote asks, with patience for a server that answers.
+func foreseen(t *testing.T, zone string, patience time.Duration) *resolver.Alone {
+	t.Helper()
+	z, err := dnstest.ParseZone(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := dnstest.Serve("127.0.0.1:0", z, dnstest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return resolver.NewAlone(resolver.Config{Timeout: patience, Attempts: 1, Servers: []resolver.Server{{Addr: s.Addr(), Trusted: true}}})
+}
+
+// TestAliasesAtOnce: exchangers that are aliases have questions of their own after
+// the addresses, and one that gets no answer does not keep the next from asking.
+func TestAliasesAtOnce(t *testing.T) {
+	zone := "!secure example.\n"
+	for i := range 10 {
+		zone += fmt.Sprintf("d.example. MX 10 a%d.example.\na%d.example. CNAME b%d.example.\nb%d.example. A 192.0.2.1\n_25._tcp.b%d.example. TLSA !timeout\n", i, i, i, i, i)
+	}
+	e := engine(t, "")
+	const patience = time.Second
+	e.Resolver = foreseen(t, zone, patience)
+	start := time.Now()
+	got, cause := e.candidates(t.Context(), hop{domain: "d.example", name: "d.example", port: 25})
+	if took := time.Since(start); took > 5*patience {
+		t.Errorf("took %v", took)
+	}
+	if cause != report.Accepted || len(got) != 10 || got[0].Fails != report.DANEFailed {
+		t.Errorf("%v, cause %d", list(got), cause)
 	}
 }
 

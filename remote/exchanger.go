@@ -64,32 +64,63 @@ func (e *Engine) questions(h hop, x *exchanger) []resolver.Question {
 // lookUp asks for x's addresses of both families and, when they could matter,
 // its TLSA records, all at once, and fills x in.
 func (e *Engine) lookUp(ctx context.Context, h hop, x *exchanger) {
+	if e.foresee(ctx, e.questions(h, x), nil) {
+		if more := e.inHand(ctx, h, x); more != nil {
+			more()
+		}
+		return
+	}
 	ctx, stop := context.WithCancel(ctx)
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer stop()
-	ask := asking.Go
-	if e.foresee(ctx, e.questions(h, x), nil) {
-		ask = func(f func()) { f() }
-	}
 	addrs := make(chan addrResult, 2)
 	for _, v6 := range [...]bool{true, false} {
-		ask(func() {
-			a, err := e.Resolver.Addrs(ctx, x.host, v6)
-			addrs <- addrResult{a, err}
-		})
+		asking.Go(func() { addrs <- e.askAddrs(ctx, x, v6) })
 	}
 	tlsa := make(chan tlsaResult, 1)
 	if x.wantTLSA {
-		ask(func() {
-			a, err := e.Resolver.TLSA(ctx, e.port(h, x), x.host)
-			tlsa <- tlsaResult{a, err}
-		})
+		asking.Go(func() { tlsa <- e.askTLSA(ctx, h, x, x.host) })
 	}
 	a := collect(x, addrs)
 	if x.wantTLSA && len(x.addrs) > 0 {
 		e.bindTLSA(ctx, h, x, a, tlsa)
 	}
+}
+
+// inHand is lookUp where nobody need be waited for. What there is more to ask,
+// about an alias, it leaves to the function that it returns, if any.
+func (e *Engine) inHand(ctx context.Context, h hop, x *exchanger) (more func()) {
+	addrs := make(chan addrResult, 2)
+	addrs <- e.askAddrs(ctx, x, true)
+	addrs <- e.askAddrs(ctx, x, false)
+	a := collect(x, addrs)
+	if !x.wantTLSA || len(x.addrs) == 0 {
+		return nil
+	}
+	tlsa := make(chan tlsaResult, 1)
+	tlsa <- e.askTLSA(ctx, h, x, x.host)
+	bind := func() { e.bindTLSA(ctx, h, x, a, tlsa) }
+	if x.isAlias(a) {
+		return bind
+	}
+	bind()
+	return nil
+}
+
+func (e *Engine) askAddrs(ctx context.Context, x *exchanger, v6 bool) addrResult {
+	a, err := e.Resolver.Addrs(ctx, x.host, v6)
+	return addrResult{a, err}
+}
+
+func (e *Engine) askTLSA(ctx context.Context, h hop, x *exchanger, base string) tlsaResult {
+	t, err := e.Resolver.TLSA(ctx, e.port(h, x), base)
+	return tlsaResult{t, err}
+}
+
+// isAlias reports whether a, an answer about x, stands under another name.
+func (x *exchanger) isAlias(a resolver.AddrAnswer) bool {
+	return a.Canonical != "" && a.Canonical != x.host
 }
 
 // collect waits for both families, and for the second not long once the first
@@ -142,7 +173,7 @@ func (x *exchanger) fails(err error) {
 // addresses, those under the end of the CNAME chain, then those under the name
 // itself; with insecure ones, those under the name if its CNAME is secure.
 func (e *Engine) bindTLSA(ctx context.Context, h hop, x *exchanger, a resolver.AddrAnswer, own <-chan tlsaResult) {
-	alias := a.Canonical != "" && a.Canonical != x.host
+	alias := x.isAlias(a)
 	if !a.Secure && !alias {
 		return
 	}
@@ -157,8 +188,7 @@ func (e *Engine) bindTLSA(ctx context.Context, h hop, x *exchanger, a resolver.A
 		}
 	}
 	if a.Secure && alias {
-		t, err := e.Resolver.TLSA(ctx, e.port(h, x), a.Canonical)
-		if x.takeTLSA(a.Canonical, tlsaResult{t, err}) {
+		if x.takeTLSA(a.Canonical, e.askTLSA(ctx, h, x, a.Canonical)) {
 			return
 		}
 	}
