@@ -229,7 +229,7 @@ func TestPOP3(t *testing.T) {
 			S: +OK 
 			exit 0`, nil},
 		{"TLS first", `
-			S: +OK <18154.1795174845@me.example>
+			S: +OK me.example
 			C: CAPA
 			S: +OK capability list follows
 			S: STLS
@@ -247,7 +247,7 @@ func TestPOP3(t *testing.T) {
 			S: +OK 
 			exit 0`, func(k *talk) { k.env = []string{"UCSPITLS=!"} }},
 		{"TLS that nobody gives", `
-			S: +OK <18154.1795174845@me.example>
+			S: +OK me.example
 			C: STLS
 			S: +OK starting TLS negotiation
 			S: -ERR authup TLS temporarily not available

@@ -6,7 +6,15 @@ import (
 	"postrider/inbound"
 )
 
+// greetPOP3 shows the timestamp that the original shows, though it promises APOP
+// (RFC 1939 §7), which we have not. Not so where TLS is offered or under way:
+// there passwords are safe without, and curl(1), for one, takes the promise at
+// its word and gives up.
 func (s *session) greetPOP3() {
+	if s.offers() || s.Env.Get("SSL_PROTOCOL") != "" {
+		s.conn.Say("+OK ", s.Greeting)
+		return
+	}
 	s.conn.Say("+OK ", s.stamp)
 }
 

@@ -110,6 +110,8 @@ func TestCurl(t *testing.T) {
 		{"submission, LOGIN", "smtp://" + mxName + ":587", append(append([]string{"--ssl-reqd", "--login-options", "AUTH=LOGIN"}, ann...), message...), 0, true, ""},
 		{"wrong password", "smtp://" + mxName + ":587", append([]string{"--ssl-reqd", "--user", "ann:wrong"}, message...), 67, false, ""},
 		{"SMTPS", "smtps://" + mxName + ":465", append(append([]string{}, ann...), message...), 0, true, ""},
+		{"POP3", "pop3://" + mxName + ":110/1", append([]string{"--ssl-reqd"}, ann...), 0, false, "Subject: ann\r\n\r\npopped\r\n"},
+		{"POP3, wrong password", "pop3://" + mxName + ":110/1", []string{"--ssl-reqd", "--user", "ann:wrong"}, 67, false, ""},
 	} {
 		code, said := curl(c.url, c.args...)
 		if code != c.code || c.says != "" && said != c.says {
