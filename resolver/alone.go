@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,7 +65,7 @@ func (a *Alone) Ahead(ctx context.Context, now, later []Question) bool {
 	if d, ok := ctx.Deadline(); ok && d.Before(due) {
 		due = d
 	}
-	if !w.ask(now) || !w.ask(later) || !w.await(now, due) {
+	if len(now)+len(later) > maxAhead || !w.ask(now) || !w.ask(later) || !w.await(now, due) {
 		w.off = true
 		w.close()
 	}
@@ -223,22 +224,21 @@ func (w *ahead) hear(a *asked, buf []byte) {
 	if err == nil {
 		m, err = w.server.judge(m)
 	}
-	if err == nil && m.whole() {
+	if err == nil && a.endsWith(m) {
 		w.mu.Lock()
 		a.reply = m
 		w.mu.Unlock()
 	}
 }
 
-// whole reports whether m seems to need no second question: it is no alias whose
+// endsWith reports whether the look-up ends with m, well or not: m is no alias whose
 // end the server has left to us.
-func (m *reply) whole() bool {
-	for _, r := range m.records {
-		if r.typ == m.asked {
-			return true
-		}
+func (a *asked) endsWith(m *reply) bool {
+	at, _, err := m.follow(a.name, 0)
+	if err != nil || at == a.name || m.rcode == rcodeNXDomain || m.hasSOA && within(at, m.soa) {
+		return true
 	}
-	return len(m.records) == 0 || m.hasSOA
+	return slices.ContainsFunc(m.records, func(r record) bool { return r.typ == a.typ && r.owner == at })
 }
 
 // close gives up what is under way.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"postrider/internal/dnstest"
 	"postrider/resolver"
 )
@@ -146,8 +148,36 @@ func TestAheadNobody(t *testing.T) {
 	for i := range 61 {
 		many = append(many, resolver.OfMX(fmt.Sprintf("n%d.example", i)))
 	}
-	if resolver.NewAlone(resolver.Config{Servers: []resolver.Server{{Addr: addr}}}).Ahead(t.Context(), many, nil) {
-		t.Error("everything asked at once")
+	s = serve(t, aheadZone, dnstest.Options{})
+	if resolver.NewAlone(resolver.Config{Servers: []resolver.Server{{Addr: s.Addr()}}}).Ahead(t.Context(), many, nil) || s.Asked() != 0 {
+		t.Errorf("everything asked at once, or in vain: %d questions", s.Asked())
+	}
+}
+
+// TestAheadHalf: an alias whose end the server leaves to us, with a denial of
+// something else beside it, is no answer in hand.
+func TestAheadHalf(t *testing.T) {
+	s := serve(t, "!secure x.example.\n", dnstest.Options{Raw: func(packed []byte, tcp bool) [][]byte {
+		q, a := new(dns.Msg), new(dns.Msg)
+		if q.Unpack(packed) != nil || q.Question[0].Name != "alias.example." {
+			return [][]byte{} // silence
+		}
+		a.SetReply(q)
+		a.RecursionAvailable = true
+		name := dns.RR_Header{Name: "alias.example.", Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: 60}
+		a.Answer = append(a.Answer, &dns.CNAME{Hdr: name, Target: "end.test."})
+		name.Rrtype = dns.TypeSOA
+		name.Name = "example."
+		a.Ns = append(a.Ns, &dns.SOA{Hdr: name, Ns: "ns.example.", Mbox: "mail.example."})
+		b, err := a.Pack()
+		if err != nil {
+			t.Error(err)
+		}
+		return [][]byte{b}
+	}})
+	r := resolver.NewAlone(resolver.Config{Servers: []resolver.Server{{Addr: s.Addr()}}})
+	if r.Ahead(t.Context(), []resolver.Question{resolver.OfAddrs("alias.example", true)}, nil) {
+		t.Error("in hand, and the rest must be asked for")
 	}
 }
 
