@@ -157,25 +157,14 @@ func (s *session) Mail(p inbound.Path) (string, error) {
 	return sender, nil
 }
 
-// mailParams judges the parameters of MAIL. Compat(qmail): one that we do not
-// know is ignored, but for those that ask for what only an extension gives that
-// we do not announce (RFC 5321 §4.1.1.11).
+// mailParams judges the parameters of MAIL.
 func (s *session) mailParams(params []string) error {
 	for _, param := range params {
-		keyword, value, _ := strings.Cut(param, "=")
-		switch constmap.Lower(keyword) {
-		case "smtputf8": // RFC 6531 §3.4
-			if !s.smtputf8 {
-				return inbound.BadSyntax
-			}
-			s.utf8 = true
-		case "body": // RFC 3030 §3: what cannot go through DATA
-			if constmap.EqualLower(value, "binarymime") {
-				return inbound.BadSyntax
-			}
-		case "ret", "envid": // RFC 3461 §4
-			return inbound.BadSyntax
+		wants, err := inbound.MailParam(param, s.smtputf8)
+		if err != nil {
+			return err
 		}
+		s.utf8 = s.utf8 || wants
 	}
 	return nil
 }
