@@ -25,27 +25,27 @@ type manner struct {
 	session *tlspolicy.Session
 }
 
-// weaker gives the manner in which the same address may still take the message
-// after t, and whether there is one.
-func (m manner) weaker(t *smtp.Transaction) (manner, bool) {
+// weaker makes m the manner in which the same address may still take the message
+// after t, and reports whether there is one.
+func (m *manner) weaker(t *smtp.Transaction) bool {
 	switch {
 	case brokeTLS(t) && m.session != nil && m.session.Offered:
 		// Without the offer nothing is known of the server's TLS; least of all
 		// that there is none.
 		m.session = &tlspolicy.Session{Key: m.session.Key, Afresh: true}
-		return m, true
+		return true
 	case brokeTLS(t) && m.policy.MayPlain():
 		// Opportunistic TLS never strands a message (RFC 7435 §3).
 		m.policy = tlspolicy.Policy{Mode: tlspolicy.None}
-		return m, true
+		return true
 	case t.Stage == smtp.AtHELO && t.Fault == smtp.Dropped && !m.heloOnly:
 		m.heloOnly = true // Field: some close the connection at EHLO's refusal
-		return m, true
+		return true
 	case t.Fault == smtp.NoChunking && !m.noChunking:
 		m.noChunking = true
-		return m, true
+		return true
 	}
-	return m, false
+	return false
 }
 
 // brokeTLS reports whether TLS is what a conversation died of. Under TLS 1.3 a
@@ -63,19 +63,18 @@ func brokeTLS(t *smtp.Transaction) bool {
 
 // converse speaks to one address on conn, and again on fresh connections while
 // a weaker manner may help, and closes them.
-func (t *trial) converse(ctx context.Context, c Candidate, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
-	m := t.manner(c.Policy, peer)
+func (t *trial) converse(ctx context.Context, c *Candidate, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
+	m := t.manner(&c.Policy, peer)
 	if t.Sessions {
 		m.session = &tlspolicy.Session{Key: m.key}
 	}
 	for {
 		tx := t.attempt(ctx, m, c, conn, peer)
-		again, ok := m.weaker(&tx)
-		if !ok {
+		if !m.weaker(&tx) {
 			return tx
 		}
-		if m = again; m.policy.Mode != c.Policy.Mode {
-			m.key = t.manner(m.policy, peer).key
+		if m.policy.Mode != c.Policy.Mode {
+			m.key = t.manner(&m.policy, peer).key
 		}
 		var err error
 		if conn, err = t.alone(ctx, t.from, peer); err != nil {
@@ -85,15 +84,16 @@ func (t *trial) converse(ctx context.Context, c Candidate, conn net.Conn, peer n
 }
 
 // manner is how peer is spoken to at first.
-func (t *trial) manner(p tlspolicy.Policy, peer netip.AddrPort) manner {
-	if t.Conns == nil && !t.Sessions {
-		return manner{policy: p}
+func (t *trial) manner(p *tlspolicy.Policy, peer netip.AddrPort) *manner {
+	m := &manner{policy: *p}
+	if t.Conns != nil || t.Sessions {
+		m.key = t.key(p, peer)
 	}
-	return manner{policy: p, key: t.key(p, peer)}
+	return m
 }
 
 // attempt is one conversation on one connection.
-func (t *trial) attempt(ctx context.Context, m manner, to Candidate, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
+func (t *trial) attempt(ctx context.Context, m *manner, to *Candidate, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
 	h := t.handover(m, to, peer)
 	h.Conn = conn
 	if m.policy.Implicit {
@@ -130,8 +130,8 @@ func (t *trial) attempt(ctx context.Context, m manner, to Candidate, conn net.Co
 
 // handover is what a conversation with peer needs, but for the connection and
 // the envelope, which is sealed as late as can be.
-func (t *trial) handover(m manner, c Candidate, peer netip.AddrPort) Handover {
-	h := Handover{Policy: m.policy, Session: m.session, Message: t.job.Message, QMTP: t.hop.route.QMTP, Creds: t.creds(peer),
+func (t *trial) handover(m *manner, c *Candidate, peer netip.AddrPort) *Handover {
+	h := &Handover{Policy: m.policy, Session: m.session, Message: t.job.Message, QMTP: t.hop.route.QMTP, Creds: t.creds(peer),
 		Params: smtpc.Params{Helo: t.helo(), Timeout: t.Control.TimeoutRemote, HeloOnly: m.heloOnly, NoChunking: m.noChunking}}
 	if t.Conns != nil && !h.QMTP {
 		h.Peer, h.Key = peer, m.key
@@ -142,7 +142,7 @@ func (t *trial) handover(m manner, c Candidate, peer netip.AddrPort) Handover {
 }
 
 // finish is what follows the EHLO that counts, in clear or under TLS.
-func finish(ctx context.Context, c *smtpc.Conn, h Handover) smtp.Transaction {
+func finish(ctx context.Context, c *smtpc.Conn, h *Handover) smtp.Transaction {
 	if h.Creds != nil {
 		if err := c.Auth(ctx, *h.Creds); err != nil {
 			c.Quit()
@@ -153,7 +153,7 @@ func finish(ctx context.Context, c *smtpc.Conn, h Handover) smtp.Transaction {
 }
 
 // send carries out the transaction, and keeps the conversation if it may.
-func send(ctx context.Context, c *smtpc.Conn, h Handover) smtp.Transaction {
+func send(ctx context.Context, c *smtpc.Conn, h *Handover) smtp.Transaction {
 	return h.transact(c, func(next func() (smtpc.Following, bool)) (smtp.Transaction, *smtpc.Begun) {
 		return c.SendThen(ctx, h.Envelope, h.Message, next)
 	})
@@ -194,7 +194,7 @@ type InProcess struct {
 	Resume func(context.Context, *tlspolicy.Session, tlspolicy.Policy, net.Conn) (net.Conn, tlspolicy.Info, error)
 }
 
-func (p InProcess) secure(ctx context.Context, h Handover) (net.Conn, tlspolicy.Info, error) {
+func (p InProcess) secure(ctx context.Context, h *Handover) (net.Conn, tlspolicy.Info, error) {
 	if p.Resume != nil && h.Session != nil {
 		return p.Resume(ctx, h.Session, h.Policy, h.Conn)
 	}
@@ -202,7 +202,7 @@ func (p InProcess) secure(ctx context.Context, h Handover) (net.Conn, tlspolicy.
 }
 
 // Converse implements Converser.
-func (p InProcess) Converse(ctx context.Context, h Handover) smtp.Transaction {
+func (p InProcess) Converse(ctx context.Context, h *Handover) smtp.Transaction {
 	patience, stop := context.WithTimeout(ctx, h.Params.Timeout)
 	defer stop()
 	secured, info, err := p.secure(patience, h)

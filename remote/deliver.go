@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"postrider/internal/report"
+	"postrider/internal/smtp"
 	"postrider/routes"
 	"postrider/tlspolicy"
 )
@@ -63,7 +64,8 @@ func (e *Engine) Carry(ctx context.Context, p *Plan, job Job) (o report.Outcome)
 	if job.Ride != nil && t.board(ctx, p.cands) == stopHere {
 		return t.last
 	}
-	for _, c := range p.cands {
+	for i := range p.cands {
+		c := &p.cands[i]
 		if c.inClear && !t.second {
 			t.second, t.left = true, maxTries // of the addresses that have been tried already
 		}
@@ -148,7 +150,7 @@ type kept struct {
 }
 
 // host tries one candidate's addresses until one of them decides.
-func (t *trial) host(ctx context.Context, c Candidate) next {
+func (t *trial) host(ctx context.Context, c *Candidate) next {
 	if c.Fails == report.NoSuchHostYet {
 		return nextHost
 	}
@@ -158,8 +160,7 @@ func (t *trial) host(ctx context.Context, c Candidate) next {
 	t.ours = nil
 	addrs := t.unblocked(c.Addrs)
 	if tx, peer, ok := t.reuse(ctx, c, addrs); ok {
-		o := report.Of(tx, peer.Addr().String())
-		if v := t.file(o, judge(&tx)); v != nextAddress {
+		if v := t.hear(&tx, peer); v != nextAddress {
 			return v
 		}
 	}
@@ -175,12 +176,16 @@ func (t *trial) host(ctx context.Context, c Candidate) next {
 			break
 		}
 		tx := t.converse(ctx, c, conn, peer)
-		o := report.Of(tx, peer.Addr().String())
-		if v := t.file(o, judge(&tx)); v != nextAddress {
+		if v := t.hear(&tx, peer); v != nextAddress {
 			return v
 		}
 	}
 	return nextHost
+}
+
+// hear files what became of a conversation, and judges it.
+func (t *trial) hear(tx *smtp.Transaction, peer netip.AddrPort) next {
+	return t.file(report.Of(*tx, peer.Addr().String()), judge(tx))
 }
 
 func (t *trial) unblocked(addrs []netip.AddrPort) []netip.AddrPort {

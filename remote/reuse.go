@@ -16,12 +16,12 @@ import (
 // open. It reports false when there is none, or when it turns out to have been
 // dead: as long as the end of the content has not been sent, nobody has taken
 // the message, and a fresh connection may be made as if nothing had happened.
-func (t *trial) reuse(ctx context.Context, c Candidate, addrs []netip.AddrPort) (smtp.Transaction, netip.AddrPort, bool) {
+func (t *trial) reuse(ctx context.Context, c *Candidate, addrs []netip.AddrPort) (smtp.Transaction, netip.AddrPort, bool) {
 	if t.Conns == nil || t.hop.route.QMTP {
 		return smtp.Transaction{}, netip.AddrPort{}, false
 	}
 	for _, peer := range addrs {
-		m := t.manner(c.Policy, peer)
+		m := t.manner(&c.Policy, peer)
 		conn := t.Conns.Take(m.key)
 		if conn == nil {
 			continue
@@ -32,7 +32,7 @@ func (t *trial) reuse(ctx context.Context, c Candidate, addrs []netip.AddrPort) 
 		if stale(&tx) {
 			continue
 		}
-		if again, ok := m.weaker(&tx); ok && again.noChunking {
+		if m.weaker(&tx) && m.noChunking {
 			continue // a fresh connection will find out for itself
 		}
 		return tx, peer, true
@@ -51,7 +51,7 @@ func stale(t *smtp.Transaction) bool {
 }
 
 // key is all that could change what a conversation with peer means.
-func (t *trial) key(p tlspolicy.Policy, peer netip.AddrPort) string {
+func (t *trial) key(p *tlspolicy.Policy, peer netip.AddrPort) string {
 	source := t.from.V4
 	if peer.Addr().Is6() {
 		source = t.from.V6
@@ -67,8 +67,10 @@ func (t *trial) key(p tlspolicy.Policy, peer netip.AddrPort) string {
 
 // appendPolicy appends a policy's text, the same for TLSA records in any order:
 // name servers give them so.
-func appendPolicy(b []byte, p tlspolicy.Policy) []byte {
+func appendPolicy(b []byte, p *tlspolicy.Policy) []byte {
 	if len(p.TLSA) > 1 {
+		copied := *p
+		p = &copied
 		p.TLSA = slices.SortedFunc(slices.Values(p.TLSA), func(a, b tlspolicy.TLSA) int {
 			return cmp.Or(cmp.Compare(a.Usage, b.Usage), cmp.Compare(a.Selector, b.Selector), cmp.Compare(a.Matching, b.Matching), bytes.Compare(a.Data, b.Data))
 		})
@@ -114,7 +116,7 @@ func (c *Candidate) appendKey(b []byte) []byte {
 	for _, a := range addrs {
 		b = a.AppendTo(append(b, ' '))
 	}
-	return appendPolicy(append(b, ' '), c.Policy)
+	return appendPolicy(append(b, ' '), &c.Policy)
 }
 
 // Host is a name for where a plan goes: its best-preferred host, the first in

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 
-	"postrider/internal/report"
 	"postrider/internal/smtp"
 	"postrider/smtpc"
 )
@@ -28,7 +27,7 @@ type Ride struct {
 // follow is how a conversation in the manner m with c's address finds what may
 // follow; nil where nothing may: it would have to be what the next delivery had
 // chosen by itself, a host of the best preference under the policy as decided.
-func (t *trial) follow(m manner, c Candidate) func(transactions int) *Next {
+func (t *trial) follow(m *manner, c *Candidate) func(transactions int) *Next {
 	if t.job.Follow == nil || t.hop.route.QMTP || c.inClear || c.Pref != t.first || m.policy.Mode != c.Policy.Mode {
 		return nil
 	}
@@ -71,19 +70,20 @@ func (h *Handover) transact(c *smtpc.Conn, run func(next func() (smtpc.Following
 // without doubt as to the message (see stale), it begins anew.
 func (t *trial) board(ctx context.Context, cands []Candidate) next {
 	r := t.job.Ride
-	for _, c := range cands {
-		if t.key(c.Policy, r.peer) != r.key {
+	for i := range cands {
+		c := &cands[i]
+		if t.key(&c.Policy, r.peer) != r.key {
 			continue
 		}
 		t.tentative = c.Policy.PreferTLS
-		h := t.handover(manner{policy: c.Policy, key: r.key}, c, r.peer)
+		h := t.handover(&manner{policy: c.Policy, key: r.key}, c, r.peer)
 		tx := h.transact(r.begun.Conn(), func(next func() (smtpc.Following, bool)) (smtp.Transaction, *smtpc.Begun) {
 			return r.begun.Finish(ctx, next)
 		})
 		if stale(&tx) {
 			return nextHost
 		}
-		return t.file(report.Of(tx, r.peer.Addr().String()), judge(&tx))
+		return t.hear(&tx, r.peer)
 	}
 	// Not who this job would be spoken to by itself. The server has taken nothing:
 	// the content was never sent.

@@ -46,5 +46,5 @@ type Conns interface {
 // at AtTLS with TLSFailed. qmail-remote runs it in processes of their own
 // (internal/chain), the engine in this one (InProcess).
 type Converser interface {
-	Converse(ctx context.Context, h Handover) smtp.Transaction
+	Converse(ctx context.Context, h *Handover) smtp.Transaction
 }

@@ -47,7 +47,7 @@ const (
 
 // Converse implements remote.Converser. What goes wrong on our side is TLSLocal
 // where it happens before the handshake.
-func (c *Chain) Converse(ctx context.Context, h remote.Handover) smtp.Transaction {
+func (c *Chain) Converse(ctx context.Context, h *remote.Handover) smtp.Transaction {
 	defer h.Conn.Close()
 	if ctx.Err() != nil {
 		return atTLS(smtp.TimedOut, "")
@@ -55,7 +55,7 @@ func (c *Chain) Converse(ctx context.Context, h remote.Handover) smtp.Transactio
 	if h.Params.Timeout < time.Millisecond {
 		h.Params.Timeout = defaultTimeout
 	}
-	r, err := c.start(&h)
+	r, err := c.start(h)
 	h.Conn.Close() // the helpers have their own descriptors of it, and must be the last
 	if err != nil {
 		return atTLS(smtp.TLSLocal, err.Error())

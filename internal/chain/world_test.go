@@ -174,7 +174,7 @@ const text = "Subject: x\n\nhello\n.\n"
 
 // handover is a delivery of content over conn, with a policy that anybody's
 // certificate satisfies.
-func handover(t *testing.T, conn net.Conn, content string) (*Chain, remote.Handover) {
+func handover(t *testing.T, conn net.Conn, content string) (*Chain, *remote.Handover) {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "message")
 	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
@@ -189,7 +189,7 @@ func handover(t *testing.T, conn net.Conn, content string) (*Chain, remote.Hando
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Chain{Dir: bin, Message: int(f.Fd())}, remote.Handover{
+	return &Chain{Dir: bin, Message: int(f.Fd())}, &remote.Handover{
 		Conn:     conn,
 		Policy:   tlspolicy.Policy{Mode: tlspolicy.Opportunistic, ServerName: "mx.example"},
 		Params:   smtpc.Params{Helo: "client.example", Timeout: 20 * time.Second},
@@ -229,7 +229,7 @@ func deliverAsChild(argv string) {
 	if err != nil {
 		panic(err)
 	}
-	tx := (&Chain{Dir: dir}).Converse(context.Background(), remote.Handover{
+	tx := (&Chain{Dir: dir}).Converse(context.Background(), &remote.Handover{
 		Conn:     conn,
 		Policy:   tlspolicy.Policy{Mode: tlspolicy.Opportunistic},
 		Params:   smtpc.Params{Helo: "client.example", Timeout: 20 * time.Second},
