@@ -80,7 +80,8 @@ func (e *Engine) lookUp(ctx context.Context, h hop, x *exchanger) {
 	}
 	tlsa := make(chan tlsaResult, 1)
 	if x.wantTLSA {
-		asking.Go(func() { tlsa <- e.askTLSA(ctx, h, x, x.host) })
+		port := e.port(h, x) // here: x is filled in meanwhile
+		asking.Go(func() { tlsa <- e.askTLSA(ctx, port, x.host) })
 	}
 	a := collect(x, addrs)
 	if x.wantTLSA && len(x.addrs) > 0 {
@@ -99,7 +100,7 @@ func (e *Engine) inHand(ctx context.Context, h hop, x *exchanger) (more func()) 
 		return nil
 	}
 	tlsa := make(chan tlsaResult, 1)
-	tlsa <- e.askTLSA(ctx, h, x, x.host)
+	tlsa <- e.askTLSA(ctx, e.port(h, x), x.host)
 	bind := func() { e.bindTLSA(ctx, h, x, a, tlsa) }
 	if x.isAlias(a) {
 		return bind
@@ -113,8 +114,8 @@ func (e *Engine) askAddrs(ctx context.Context, x *exchanger, v6 bool) addrResult
 	return addrResult{a, err}
 }
 
-func (e *Engine) askTLSA(ctx context.Context, h hop, x *exchanger, base string) tlsaResult {
-	t, err := e.Resolver.TLSA(ctx, e.port(h, x), base)
+func (e *Engine) askTLSA(ctx context.Context, port uint16, base string) tlsaResult {
+	t, err := e.Resolver.TLSA(ctx, port, base)
 	return tlsaResult{t, err}
 }
 
@@ -188,7 +189,7 @@ func (e *Engine) bindTLSA(ctx context.Context, h hop, x *exchanger, a resolver.A
 		}
 	}
 	if a.Secure && alias {
-		if x.takeTLSA(a.Canonical, e.askTLSA(ctx, h, x, a.Canonical)) {
+		if x.takeTLSA(a.Canonical, e.askTLSA(ctx, e.port(h, x), a.Canonical)) {
 			return
 		}
 	}

@@ -87,6 +87,8 @@ func (w *world) deliver(id, sender, recipient string) string {
 
 // together runs deliveries of one message side by side.
 func (w *world) together(id, sender string, recipients ...string) []string {
+	w.engine.groups.linger = time.Second // on a busy machine they come one by one
+	defer func() { w.engine.groups.linger = linger }()
 	lines := make([]string, len(recipients))
 	commands := make([]spawn.Delivery, len(recipients))
 	for i, r := range recipients {
@@ -109,7 +111,6 @@ func TestOneTransaction(t *testing.T) {
 	w := newWorld(t)
 	s, port := w.server(sink.Config{})
 	w.control("smtproutes", w.route("a.example", port))
-	w.engine.groups.linger = time.Second // on a busy machine they come one by one
 	lines := w.together("0/1", "me@engine.example", "r1@a.example", "r2@a.example", "r3@a.example", "r4@a.example", "r5@a.example")
 	if !accepted(lines...) {
 		t.Errorf("reports: %q", lines)
