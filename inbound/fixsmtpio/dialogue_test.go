@@ -409,6 +409,7 @@ func FuzzDialogue(f *testing.F) {
 	for _, input := range []string{
 		"EHLO x\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\nhi\r\n.\r\nQUIT\r\n", "DATA\r\n.\r\nDATA\r\n\r\n.\r\r\n.\r\n\n.\nSTARTTLS\r\n", "STARTTLS\r\nEHLO\r\n",
 		"NOOP\nDATA \r\nx\r\n.\r\n.\r\nDATA\x00\r\nAUTH x\r\nHELP", "data\r\n\r.\r\n.\r.\r\n\r\n.\r\nRSET\r\nVRFY\r\n",
+		"DATA\n.\r\nDATA\r\r\r\n0000", // what follows is not taken, whole or not, once the server waits for content by mistake
 	} {
 		f.Add(input, uint64(1), uint8(0))
 	}
@@ -426,7 +427,7 @@ func FuzzDialogue(f *testing.F) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		client, heard, d := run(whole)
 		pieces, heardPieces, dp := run(func(most int) int { return random.IntN(min(most, 12) + 1) })
-		if client != pieces || d.exit != dp.exit || d.err != dp.err || d.secure != dp.secure || d.data != dp.data || string(d.line) != string(dp.line) {
+		if client != pieces || d.exit != dp.exit || d.err != dp.err || d.secure != dp.secure || d.data != dp.data || !d.over && string(d.line) != string(dp.line) {
 			t.Fatalf("%q at once: %q %+v\nin pieces: %q %+v", input, client, d, pieces, dp)
 		}
 		if !slices.Equal(heard, heardPieces) && !d.over {
