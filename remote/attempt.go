@@ -63,14 +63,14 @@ func brokeTLS(t *smtp.Transaction) bool {
 
 // converse speaks to one address on conn, and again on fresh connections while
 // a weaker manner may help, and closes them.
-func (t *trial) converse(ctx context.Context, c *Candidate, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
+func (t *trial) converse(ctx context.Context, c *Candidate, conn net.Conn, peer netip.AddrPort) *smtp.Transaction {
 	m := t.manner(&c.Policy, peer)
 	if t.Sessions {
 		m.session = &tlspolicy.Session{Key: m.key}
 	}
 	for {
 		tx := t.attempt(ctx, m, c, conn, peer)
-		if !m.weaker(&tx) {
+		if !m.weaker(tx) {
 			return tx
 		}
 		if m.policy.Mode != c.Policy.Mode {
@@ -93,19 +93,19 @@ func (t *trial) manner(p *tlspolicy.Policy, peer netip.AddrPort) *manner {
 }
 
 // attempt is one conversation on one connection.
-func (t *trial) attempt(ctx context.Context, m *manner, to *Candidate, conn net.Conn, peer netip.AddrPort) smtp.Transaction {
+func (t *trial) attempt(ctx context.Context, m *manner, to *Candidate, conn net.Conn, peer netip.AddrPort) *smtp.Transaction {
 	h := t.handover(m, to, peer)
 	h.Conn = conn
 	if m.policy.Implicit {
 		h.Envelope = t.job.envelope()
-		return t.UnderTLS.Converse(ctx, h)
+		return t.underTLS(ctx, h)
 	}
 	if h.QMTP {
 		if m.policy.Required() { // QMTP has no STARTTLS
 			conn.Close()
-			return smtp.Transaction{Ending: smtp.Ending{Stage: smtp.AtTLS, Fault: smtp.NoTLS}}
+			return &smtp.Transaction{Ending: smtp.Ending{Stage: smtp.AtTLS, Fault: smtp.NoTLS}}
 		}
-		return qmtp.Send(ctx, conn, t.job.envelope(), h.Message, h.Params.Timeout, smtp.Security{})
+		return t.byQMTP(ctx, h)
 	}
 	c := smtpc.New(conn, h.Params)
 	if err := c.Greet(ctx); err != nil {
@@ -116,7 +116,7 @@ func (t *trial) attempt(ctx context.Context, m *manner, to *Candidate, conn net.
 		err := c.RequestTLS(ctx)
 		if err == nil {
 			h.Conn, h.Envelope = c.Release(), t.job.envelope()
-			return t.UnderTLS.Converse(ctx, h)
+			return t.underTLS(ctx, h)
 		}
 		// A server that refuses STARTTLS and stays is spoken to in clear.
 		if tx := ended(err); m.policy.Required() || tx.Fault != smtp.NoTLS || tx.Reply.Code == 421 {
@@ -126,6 +126,16 @@ func (t *trial) attempt(ctx context.Context, m *manner, to *Candidate, conn net.
 	}
 	h.Envelope = t.job.envelope()
 	return finish(ctx, c, h)
+}
+
+func (t *trial) underTLS(ctx context.Context, h *Handover) *smtp.Transaction {
+	tx := t.UnderTLS.Converse(ctx, h)
+	return &tx
+}
+
+func (t *trial) byQMTP(ctx context.Context, h *Handover) *smtp.Transaction {
+	tx := qmtp.Send(ctx, h.Conn, t.job.envelope(), h.Message, h.Params.Timeout, smtp.Security{})
+	return &tx
 }
 
 // handover is what a conversation with peer needs, but for the connection and
@@ -142,7 +152,7 @@ func (t *trial) handover(m *manner, c *Candidate, peer netip.AddrPort) *Handover
 }
 
 // finish is what follows the EHLO that counts, in clear or under TLS.
-func finish(ctx context.Context, c *smtpc.Conn, h *Handover) smtp.Transaction {
+func finish(ctx context.Context, c *smtpc.Conn, h *Handover) *smtp.Transaction {
 	if h.Creds != nil {
 		if err := c.Auth(ctx, *h.Creds); err != nil {
 			c.Quit()
@@ -153,16 +163,16 @@ func finish(ctx context.Context, c *smtpc.Conn, h *Handover) smtp.Transaction {
 }
 
 // send carries out the transaction, and keeps the conversation if it may.
-func send(ctx context.Context, c *smtpc.Conn, h *Handover) smtp.Transaction {
-	return h.transact(c, func(next func() (smtpc.Following, bool)) (smtp.Transaction, *smtpc.Begun) {
+func send(ctx context.Context, c *smtpc.Conn, h *Handover) *smtp.Transaction {
+	return h.transact(c, func(next func() (smtpc.Following, bool)) (*smtp.Transaction, *smtpc.Begun) {
 		return c.SendThen(ctx, h.Envelope, h.Message, next)
 	})
 }
 
 // ended makes the record of a conversation that did not come to MAIL.
-func ended(err error) smtp.Transaction {
+func ended(err error) *smtp.Transaction {
 	if e, ok := err.(*smtp.Ending); ok {
-		return smtp.Transaction{Ending: *e}
+		return &smtp.Transaction{Ending: *e}
 	}
 	panic("remote: smtpc gave an error that is no Ending: " + err.Error())
 }
@@ -227,7 +237,7 @@ func (p InProcess) Converse(ctx context.Context, h *Handover) smtp.Transaction {
 		c.Close()
 		tx := ended(err)
 		tx.TLS = h.Params.TLS
-		return tx
+		return *tx
 	}
-	return finish(ctx, c, h)
+	return *finish(ctx, c, h)
 }

@@ -160,7 +160,7 @@ func (t *trial) host(ctx context.Context, c *Candidate) next {
 	t.ours = nil
 	addrs := t.unblocked(c.Addrs)
 	if tx, peer, ok := t.reuse(ctx, c, addrs); ok {
-		if v := t.hear(&tx, peer); v != nextAddress {
+		if v := t.hear(tx, peer); v != nextAddress {
 			return v
 		}
 	}
@@ -176,7 +176,7 @@ func (t *trial) host(ctx context.Context, c *Candidate) next {
 			break
 		}
 		tx := t.converse(ctx, c, conn, peer)
-		if v := t.hear(&tx, peer); v != nextAddress {
+		if v := t.hear(tx, peer); v != nextAddress {
 			return v
 		}
 	}

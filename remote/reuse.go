@@ -16,9 +16,9 @@ import (
 // open. It reports false when there is none, or when it turns out to have been
 // dead: as long as the end of the content has not been sent, nobody has taken
 // the message, and a fresh connection may be made as if nothing had happened.
-func (t *trial) reuse(ctx context.Context, c *Candidate, addrs []netip.AddrPort) (smtp.Transaction, netip.AddrPort, bool) {
+func (t *trial) reuse(ctx context.Context, c *Candidate, addrs []netip.AddrPort) (*smtp.Transaction, netip.AddrPort, bool) {
 	if t.Conns == nil || t.hop.route.QMTP {
-		return smtp.Transaction{}, netip.AddrPort{}, false
+		return nil, netip.AddrPort{}, false
 	}
 	for _, peer := range addrs {
 		m := t.manner(&c.Policy, peer)
@@ -29,15 +29,15 @@ func (t *trial) reuse(ctx context.Context, c *Candidate, addrs []netip.AddrPort)
 		h := t.handover(m, c, peer)
 		h.Envelope = t.job.envelope()
 		tx := send(ctx, conn, h)
-		if stale(&tx) {
+		if stale(tx) {
 			continue
 		}
-		if m.weaker(&tx) && m.noChunking {
+		if m.weaker(tx) && m.noChunking {
 			continue // a fresh connection will find out for itself
 		}
 		return tx, peer, true
 	}
-	return smtp.Transaction{}, netip.AddrPort{}, false
+	return nil, netip.AddrPort{}, false
 }
 
 // stale reports whether a conversation ended because the server had lost

@@ -36,7 +36,7 @@ func (t *trial) follow(m *manner, c *Candidate) func(transactions int) *Next {
 
 // transact runs a transaction on c by run, hands the conversation to what has
 // begun behind it, and keeps or ends it otherwise.
-func (h *Handover) transact(c *smtpc.Conn, run func(next func() (smtpc.Following, bool)) (smtp.Transaction, *smtpc.Begun)) smtp.Transaction {
+func (h *Handover) transact(c *smtpc.Conn, run func(next func() (smtpc.Following, bool)) (*smtp.Transaction, *smtpc.Begun)) *smtp.Transaction {
 	var next *Next
 	release := func(r *Ride) {
 		if n := next; n != nil {
@@ -77,13 +77,13 @@ func (t *trial) board(ctx context.Context, cands []Candidate) next {
 		}
 		t.tentative = c.Policy.PreferTLS
 		h := t.handover(&manner{policy: c.Policy, key: r.key}, c, r.peer)
-		tx := h.transact(r.begun.Conn(), func(next func() (smtpc.Following, bool)) (smtp.Transaction, *smtpc.Begun) {
+		tx := h.transact(r.begun.Conn(), func(next func() (smtpc.Following, bool)) (*smtp.Transaction, *smtpc.Begun) {
 			return r.begun.Finish(ctx, next)
 		})
-		if stale(&tx) {
+		if stale(tx) {
 			return nextHost
 		}
-		return t.hear(&tx, r.peer)
+		return t.hear(tx, r.peer)
 	}
 	// Not who this job would be spoken to by itself. The server has taken nothing:
 	// the content was never sent.

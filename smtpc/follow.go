@@ -45,7 +45,7 @@ type Begun struct{ t *talk }
 // that carries the content, if one can: at most once. It returns that
 // transaction, or nil if none has begun. A Begun must be finished, also after
 // whatever ended the first transaction.
-func (c *Conn) SendThen(ctx context.Context, env smtp.Envelope, msg *smtp.Message, next func() (Following, bool)) (smtp.Transaction, *Begun) {
+func (c *Conn) SendThen(ctx context.Context, env smtp.Envelope, msg *smtp.Message, next func() (Following, bool)) (*smtp.Transaction, *Begun) {
 	t := &talk{Conn: c, env: env, msg: msg, follow: next}
 	t.tx.TLS = c.tls
 	return t.carry(ctx, t.start)
@@ -53,23 +53,23 @@ func (c *Conn) SendThen(ctx context.Context, env smtp.Envelope, msg *smtp.Messag
 
 // Finish carries the transaction on to its verdict, as SendThen does. If the
 // conversation ended with the one before, the Ending is Dropped at AtMail.
-func (b *Begun) Finish(ctx context.Context, next func() (Following, bool)) (smtp.Transaction, *Begun) {
+func (b *Begun) Finish(ctx context.Context, next func() (Following, bool)) (*smtp.Transaction, *Begun) {
 	b.t.follow = next
 	return b.t.carry(ctx, b.t.converse)
 }
 
 // carry runs a transaction from its beginning to its end.
-func (t *talk) carry(ctx context.Context, run func()) (smtp.Transaction, *Begun) {
+func (t *talk) carry(ctx context.Context, run func()) (*smtp.Transaction, *Begun) {
 	if t.over {
 		t.end(gone(smtp.AtMail))
-		return t.tx, nil
+		return &t.tx, nil
 	}
 	defer t.watch(ctx)()
 	run()
 	if t.begun == nil {
-		return t.tx, nil
+		return &t.tx, nil
 	}
-	return t.tx, &Begun{t.begun}
+	return &t.tx, &Begun{t.begun}
 }
 
 // begin begins the transaction that follows, if there is one, behind content that

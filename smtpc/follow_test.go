@@ -58,7 +58,7 @@ func chain(t *testing.T, conn net.Conn, messages [3]string) (second, third strin
 	if asked > 1 {
 		t.Errorf("asked %d times", asked)
 	}
-	if second = result(tx); begun == nil {
+	if second = result(*tx); begun == nil {
 		return second, ""
 	}
 	last, none := begun.Finish(ctx, nil)
@@ -68,7 +68,7 @@ func chain(t *testing.T, conn net.Conn, messages [3]string) (second, third strin
 	if c.Transactions() != 3 && last.Fault == smtp.NoFault {
 		t.Errorf("%d transactions", c.Transactions())
 	}
-	return second, result(last)
+	return second, result(*last)
 }
 
 // TestFollow: content and the next commands in one flight, and whatever becomes

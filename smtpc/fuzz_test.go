@@ -39,14 +39,32 @@ func FuzzConversation(f *testing.F) {
 	f.Add([]byte("220 x\r\n\xff250-x\r\n250 PIPELINING\r\n\xff250 a\r\n550 b\r\n354 c\r\n\xff250 d\r\n"))
 	f.Add([]byte("220 x\r\n\xff250-x\r\n250 PIPELINING\r\n\xff250 a\r\n250 b\r\n354 c\r\n250 d\r\n"))
 	f.Fuzz(func(t *testing.T, says []byte) {
-		synctest.Test(t, func(t *testing.T) { converse(t, says) })
+		synctest.Test(t, func(t *testing.T) {
+			mine, theirs := smtptest.Pipe(1 << 20)
+			client := &counted{Conn: mine}
+			converse(t, client, &client.n, theirs, says)
+		})
+		synctest.Test(t, func(t *testing.T) {
+			mine, theirs := smtptest.Pipe(1 << 20)
+			client := &countedLone{lone: lone{End: mine}}
+			converse(t, client, &client.n, theirs, says)
+		})
 	})
 }
 
-func converse(t *testing.T, says []byte) {
+// countedLone is counted where nothing else goes on.
+type countedLone struct {
+	lone
+	n atomic.Int64
+}
+
+func (c *countedLone) Offer(b []byte) (int, error) {
+	c.n.Add(int64(len(b)))
+	return c.lone.Offer(b)
+}
+
+func converse(t *testing.T, client net.Conn, said *atomic.Int64, theirs net.Conn, says []byte) {
 	const content = "hello\n"
-	mine, theirs := smtptest.Pipe(1 << 20)
-	client := &counted{Conn: mine}
 	type turn struct {
 		at   int64 // handed over by us when it was said
 		text []byte
@@ -59,7 +77,7 @@ func converse(t *testing.T, says []byte) {
 		defer theirs.Close()
 		buf := make([]byte, 4096)
 		for _, text := range bytes.Split(says, []byte{0xff}) {
-			turns = append(turns, turn{client.n.Load(), text})
+			turns = append(turns, turn{said.Load(), text})
 			if _, err := theirs.Write(text); err != nil {
 				return
 			}

@@ -62,7 +62,7 @@ type talk struct {
 // NoFault the conversation is in step, but for one at AtBody.
 func (c *Conn) Send(ctx context.Context, env smtp.Envelope, msg *smtp.Message) smtp.Transaction {
 	tx, _ := c.SendThen(ctx, env, msg, nil)
-	return tx
+	return *tx
 }
 
 // start begins a transaction at its beginning.

@@ -75,7 +75,7 @@ func front(home string, start func() (*spawn.Engine, error)) {
 // deliver serves the front, in queue/mess.
 func deliver(ctx context.Context, home string) int {
 	debug.SetTraceback("crash") // the front answers for whoever dies, however
-	debug.SetGCPercent(400)     // a few megabytes live; collecting them seldom costs nothing worth naming
+	debug.SetGCPercent(200)     // a few megabytes live: collecting them seldom costs little memory, and time is what is scarce
 	mess, err := os.OpenRoot(".")
 	if err != nil {
 		return 111

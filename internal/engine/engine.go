@@ -54,9 +54,9 @@ func (e *Engine) Reload() { e.files.forget() }
 // Deliver implements spawn.Deliverer.
 func (e *Engine) Deliver(ctx context.Context, d spawn.Delivery) []byte {
 	watch := e.observer.Begin(observe.Order{Slot: d.Slot, MessID: d.MessID, Sender: d.Sender, Recipient: d.Recipient, Host: d.Host})
-	o, letter := report.Outcome{Cause: report.Crashed}, byte('Z') // should what follows panic
-	defer func() { watch.End(&o, letter) }()
-	o = e.deliver(ctx, d, watch)
+	o, letter := &report.Outcome{Cause: report.Crashed}, byte('Z') // should what follows panic
+	defer func() { watch.End(o, letter) }()
+	o = e.deliver(ctx, &d, watch)
 	line := o.Line()
 	if len(line) > 0 {
 		letter = line[0]
@@ -64,26 +64,26 @@ func (e *Engine) Deliver(ctx context.Context, d spawn.Delivery) []byte {
 	return line
 }
 
-func (e *Engine) deliver(ctx context.Context, d spawn.Delivery, watch *observe.Delivery) report.Outcome {
+func (e *Engine) deliver(ctx context.Context, d *spawn.Delivery, watch *observe.Delivery) *report.Outcome {
 	message, err := smtp.ReadMessage(d.Message, &e.rooms)
 	if err != nil {
-		return report.Outcome{Cause: report.UnreadableMessage}
+		return &report.Outcome{Cause: report.UnreadableMessage}
 	}
 	s, err := e.files.current()
 	if err != nil {
-		return report.Outcome{Cause: report.UnreadableControl, Detail: control.Blame(err)}
+		return &report.Outcome{Cause: report.UnreadableControl, Detail: control.Blame(err)}
 	}
 	e.gate.SetLimits(s.limits)
 	e.observer.Log(s.log)
 	job, cause := remote.ParseJob([]string{d.Host, d.Sender, d.Recipient}, message)
 	if cause != report.Accepted {
-		return report.Outcome{Cause: cause, Host: d.Host}
+		return &report.Outcome{Cause: cause, Host: d.Host}
 	}
 	watch.Takes(longest(s.remote, job))
 	r := s.remote.Fresh()
 	plan, o := r.Plan(ctx, job)
 	if plan == nil {
-		return o
+		return &o
 	}
 	destination := plan.Key()
 	key := d.MessID + "\x00" + d.Sender + "\x00" + destination
@@ -95,9 +95,9 @@ func (e *Engine) deliver(ctx context.Context, d spawn.Delivery, watch *observe.D
 		watch.Phase(observe.Joined)
 		return g.wait(place)
 	}
-	return g.lead(func(seal func() smtp.Envelope) report.Outcome {
+	return g.lead(func(seal func() smtp.Envelope) *report.Outcome {
 		job.Seal = seal
-		return e.carry(ctx, r, trip{plan, e.name(plan, destination), &job, g}, watch)
+		return e.carry(ctx, r, &trip{plan, e.name(plan, destination), &job, g}, watch)
 	})
 }
 
@@ -116,14 +116,14 @@ func (e *Engine) name(plan *remote.Plan, key string) string {
 }
 
 // carry waits for the destination's turn and delivers.
-func (e *Engine) carry(ctx context.Context, r *remote.Engine, t trip, watch *observe.Delivery) report.Outcome {
+func (e *Engine) carry(ctx context.Context, r *remote.Engine, t *trip, watch *observe.Delivery) *report.Outcome {
 	watch.Phase(observe.Waiting)
 	pass, err := e.gate.EnterOffering(ctx, t.destination, t)
 	switch {
 	case errors.Is(err, fair.ErrWait):
-		return report.Outcome{Cause: report.Busy, Host: t.job.Host}
+		return &report.Outcome{Cause: report.Busy, Host: t.job.Host}
 	case err != nil: // the circuit is open, or we are to end
-		return report.Outcome{Cause: report.NoConnection}
+		return &report.Outcome{Cause: report.NoConnection}
 	}
 	defer pass.Leave(fair.Unknown)
 	watch.Phase(observe.Talking)
@@ -135,7 +135,7 @@ func (e *Engine) carry(ctx context.Context, r *remote.Engine, t trip, watch *obs
 	o := r.Carry(ctx, t.plan, *t.job)
 	e.observer.Transaction(len(o.Rcpts))
 	pass.Leave(lesson(&o))
-	return o
+	return &o
 }
 
 // lesson is what an outcome teaches about its destination.

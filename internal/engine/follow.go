@@ -16,13 +16,13 @@ func (e *Engine) follow(pass *fair.Pass) func(transactions int) *remote.Next {
 		if f == nil {
 			return nil
 		}
-		return &remote.Next{Job: f.Offer.(trip).job, Go: func(r *remote.Ride) { f.Go(r) }}
+		return &remote.Next{Job: f.Offer.(*trip).job, Go: func(r *remote.Ride) { f.Go(r) }}
 	}
 }
 
 // ready reports whether a delivery in line can begin at once: nobody joins its
 // group any more.
 func ready(offer any) bool {
-	t, ok := offer.(trip)
+	t, ok := offer.(*trip)
 	return ok && t.group.ripe()
 }

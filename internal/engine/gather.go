@@ -36,8 +36,8 @@ type group struct {
 	sealed   bool          // guarded by all.mu
 	envelope smtp.Envelope // guarded by all.mu until sealed
 
-	done    chan struct{}  // closed when outcome is set
-	outcome report.Outcome // of the whole transaction
+	done    chan struct{}   // closed when outcome is set
+	outcome *report.Outcome // of the whole transaction
 }
 
 // join adds a recipient to the open group of that key, or begins one. The
@@ -82,8 +82,8 @@ func (g *group) ripe() bool { return time.Since(g.born) >= g.all.linger }
 
 // lead carries the group's transaction out and gives the leader's own part of
 // the outcome. Whatever happens in carry, nobody is left waiting.
-func (g *group) lead(carry func(seal func() smtp.Envelope) report.Outcome) report.Outcome {
-	g.outcome = report.Outcome{Cause: report.Crashed}
+func (g *group) lead(carry func(seal func() smtp.Envelope) *report.Outcome) *report.Outcome {
+	g.outcome = &report.Outcome{Cause: report.Crashed}
 	defer func() {
 		g.all.mu.Lock()
 		g.shut()
@@ -91,11 +91,17 @@ func (g *group) lead(carry func(seal func() smtp.Envelope) report.Outcome) repor
 		close(g.done)
 	}()
 	g.outcome = carry(g.seal)
-	return g.outcome.For(0)
+	return g.part(0)
 }
 
 // wait gives the part of a member that does not lead.
-func (g *group) wait(place int) report.Outcome {
+func (g *group) wait(place int) *report.Outcome {
 	<-g.done // the context of all deliveries is the same: the leader ends with it
-	return g.outcome.For(place)
+	return g.part(place)
+}
+
+// part is what the outcome is for one member.
+func (g *group) part(place int) *report.Outcome {
+	o := g.outcome.For(place)
+	return &o
 }

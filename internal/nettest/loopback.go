@@ -14,6 +14,9 @@ import (
 // one that the program made itself, to have several. It must never be called in the machine's own.
 func Loopback() error { return loopback(Documentation()) }
 
+// Local is Loopback for other prefixes.
+func Local(prefixes ...netip.Prefix) error { return loopback(prefixes) }
+
 // loopback brings lo up and makes prefixes local on it through routes of type local, which Linux calls AnyIP.
 func loopback(prefixes []netip.Prefix) error {
 	lo, err := net.InterfaceByName("lo")
