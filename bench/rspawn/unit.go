@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"postrider/internal/observe/state"
+)
+
+// unit is a qmail-rspawn under way, and we are its qmail-send.
+type unit struct {
+	home  string
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	out   *bufio.Reader
+	limit int
+}
+
+// start starts a qmail-rspawn for the home.
+func start(path, home string, env ...string) (*unit, error) {
+	u := &unit{home: home, cmd: exec.Command(path)}
+	u.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "QMAILHOME=" + home, "DNSCACHEIP=" + os.Getenv("DNSCACHEIP")}, env...)
+	var err error
+	if u.in, err = u.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := u.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := u.cmd.Start(); err != nil {
+		return nil, err
+	}
+	u.out = bufio.NewReader(out)
+	limit, err := u.out.ReadByte()
+	u.limit = int(limit)
+	return u, err
+}
+
+// end ends it, and gives the CPU time of all its processes.
+func (u *unit) end() (time.Duration, error) {
+	u.in.Close()
+	err := u.cmd.Wait()
+	r := u.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano()), err
+}
+
+// job is one delivery.
+type job struct {
+	message int // below queue/mess/0
+	rcpt    string
+}
+
+// deliver keeps inflight jobs under way until all have been accepted, and gives
+// how long each took, sorted, and all together.
+func (u *unit) deliver(jobs []job, inflight int) (took []time.Duration, all time.Duration, err error) {
+	slots := min(inflight, u.limit, len(jobs))
+	begun := make([]time.Time, slots)
+	next := 0
+	order := func(slot byte) error {
+		j := jobs[next]
+		next++
+		begun[slot] = time.Now()
+		_, err := u.in.Write(append([]byte{slot}, fmt.Sprintf("0/%d\x00me@bench.example\x00%s\x00", j.message, j.rcpt)...))
+		return err
+	}
+	start := time.Now()
+	for slot := range slots {
+		if err := order(byte(slot)); err != nil {
+			return nil, 0, err
+		}
+	}
+	for range jobs {
+		slot, err := u.out.ReadByte()
+		if err != nil {
+			return nil, 0, err
+		}
+		line, err := u.out.ReadString(0)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !strings.HasPrefix(line, "K") {
+			return nil, 0, fmt.Errorf("a delivery was not accepted: %q", line)
+		}
+		took = append(took, time.Since(begun[slot]))
+		if next < len(jobs) {
+			if err := order(slot); err != nil {
+				return nil, 0, err
+			}
+		}
+	}
+	all = time.Since(start)
+	slices.Sort(took)
+	return took, all, nil
+}
+
+// state asks the engine how it is.
+func (u *unit) state() (s state.State, err error) {
+	t := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(u.home, "run/qmail-remote/engine.sock"))
+	}}
+	defer t.CloseIdleConnections()
+	r, err := (&http.Client{Transport: t}).Get("http://engine/state")
+	if err != nil {
+		return s, err
+	}
+	defer r.Body.Close()
+	return s, json.NewDecoder(r.Body).Decode(&s)
+}
+
+// makeHome makes a qmail home with so many messages.
+func makeHome(o options, messages int, control map[string]string) (home string, err error) {
+	if home, err = os.MkdirTemp("", "postrider-bench-"); err != nil {
+		return "", err
+	}
+	for _, d := range []string{"control", "queue/mess/0", "queue/lock", "run/qmail-remote"} {
+		if err := os.MkdirAll(filepath.Join(home, d), 0o755); err != nil {
+			return home, err
+		}
+	}
+	files := map[string]string{
+		"control/me": "bench.example\n", "control/concurrencyremote": "255\n",
+		"control/concurrencyperhost": fmt.Sprintln(o.perhost),
+		"queue/lock/tcpto":           strings.Repeat("\x00", 1024),
+	}
+	for name, text := range control {
+		files["control/"+name] = text
+	}
+	body := "Subject: bench\n\n" + strings.Repeat(strings.Repeat("x", 71)+"\n", max(o.size-16, 72)/72)
+	for i := range messages {
+		files[fmt.Sprint("queue/mess/0/", i+1)] = body
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o644); err != nil {
+			return home, err
+		}
+	}
+	return home, nil
+}
