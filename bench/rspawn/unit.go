@@ -2,12 +2,8 @@ package main
 
 import (
 	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"postrider/internal/observe/state"
 )
 
 // unit is a qmail-rspawn under way, and we are its qmail-send.
@@ -104,20 +98,6 @@ func (u *unit) deliver(jobs []job, inflight int) (took []time.Duration, all time
 	all = time.Since(start)
 	slices.Sort(took)
 	return took, all, nil
-}
-
-// state asks the engine how it is.
-func (u *unit) state() (s state.State, err error) {
-	t := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(u.home, "run/qmail-remote/engine.sock"))
-	}}
-	defer t.CloseIdleConnections()
-	r, err := (&http.Client{Transport: t}).Get("http://engine/state")
-	if err != nil {
-		return s, err
-	}
-	defer r.Body.Close()
-	return s, json.NewDecoder(r.Body).Decode(&s)
 }
 
 // makeHome makes a qmail home with so many messages.
