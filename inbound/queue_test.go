@@ -297,7 +297,7 @@ func TestQueueLeavesNothing(t *testing.T) {
 			h.Abandon()
 		}
 	}
-	if after := count(); after != before {
+	if after := count(); after > before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
 	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {

@@ -68,7 +68,7 @@ func questions(name string) []resolver.Question {
 // says that all are in hand, no server is asked any more.
 func TestAhead(t *testing.T) {
 	s := serve(t, aheadZone, dnstest.Options{})
-	config := resolver.Config{Timeout: 100 * time.Millisecond, Attempts: 1,
+	config := resolver.Config{Attempts: 1,
 		Servers: []resolver.Server{{Addr: s.Addr(), Trusted: true}}}
 	for name, inHand := range map[string]bool{
 		"ok.example": true, "mx.ok.example": true, "mx.sec.example": true, "plain.example": true, "alias.example": true,
@@ -76,6 +76,9 @@ func TestAhead(t *testing.T) {
 		"fails.example": false, "cut.example": false, "old.example": false, "odd.example": false, "lame.example": false,
 		"silent.example": false, "OK.example": false, "a..b": false, "": false,
 	} {
+		if config.Timeout = patience; name == "silent.example" {
+			config.Timeout = time.Second // its other questions are answered
+		}
 		want := everything(t, resolver.New(config, nil), name)
 		r := resolver.NewAlone(config)
 		got := r.Ahead(t.Context(), questions(name), nil)
@@ -98,13 +101,13 @@ func TestAhead(t *testing.T) {
 // TestAheadLater: what is asked for later is not waited for, and not asked again.
 func TestAheadLater(t *testing.T) {
 	s := serve(t, aheadZone, dnstest.Options{})
-	r := resolver.NewAlone(resolver.Config{Servers: []resolver.Server{{Addr: s.Addr(), Trusted: true}}})
+	r := resolver.NewAlone(resolver.Config{Timeout: patience, Servers: []resolver.Server{{Addr: s.Addr(), Trusted: true}}})
 	silent := []resolver.Question{resolver.OfAddrs("silent.example", false)}
 	begun := time.Now()
 	if !r.Ahead(t.Context(), []resolver.Question{resolver.OfMX("ok.example")}, append(silent, questions("mx.ok.example")...)) {
 		t.Fatal("no MX")
 	}
-	if waited := time.Since(begun); waited > 250*time.Millisecond {
+	if waited := time.Since(begun); waited >= patience {
 		t.Errorf("waited %v for what was only asked for later", waited)
 	}
 	if !r.Ahead(t.Context(), questions("mx.ok.example"), nil) {
@@ -128,12 +131,12 @@ func TestAheadNobody(t *testing.T) {
 	s := serve(t, aheadZone, dnstest.Options{})
 	addr := s.Addr()
 	s.Close()
-	r := resolver.NewAlone(resolver.Config{Timeout: 100 * time.Millisecond, Attempts: 1, Servers: []resolver.Server{{Addr: addr}}})
+	r := resolver.NewAlone(resolver.Config{Timeout: patience, Attempts: 1, Servers: []resolver.Server{{Addr: addr}}})
 	begun := time.Now()
 	if r.Ahead(t.Context(), questions("ok.example"), nil) {
 		t.Error("answers from nobody")
 	}
-	if waited := time.Since(begun); waited > 250*time.Millisecond {
+	if waited := time.Since(begun); waited >= patience {
 		t.Errorf("waited %v for a refusal", waited)
 	}
 	var e *resolver.Error

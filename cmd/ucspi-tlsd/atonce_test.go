@@ -47,7 +47,7 @@ func TestNoSession(t *testing.T) {
 		"says nothing":  {[]string{"-K200"}, func(r *served) { r.hear() }, "handshake: timed out"},
 		"plain text":    {nil, func(r *served) { r.say("EHLO client.example\r\n"); r.hear() }, "not look like a TLS handshake"},
 		"half a record": {[]string{"-K200"}, func(r *served) { r.say("\x16\x03\x01\x02\x00\x01"); r.hear() }, "handshake: timed out"},
-		"empty records": {[]string{"-K5000"}, func(r *served) {
+		"empty records": {[]string{"-K60000"}, func(r *served) {
 			for range 1000 {
 				if _, err := r.conn.Write([]byte("\x16\x03\x01\x00\x00")); err != nil {
 					return

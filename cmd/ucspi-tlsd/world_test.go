@@ -22,7 +22,7 @@ import (
 )
 
 // patience bounds whatever a test waits for.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // early and plain are directories of built programs: with ucspi-tlsd-io's
 // instructions before the runtime, as make builds it, and without.

@@ -59,7 +59,9 @@ func TestEnds(t *testing.T) {
 	} {
 		s, e, log := newSession(t)
 		c.do(e)
-		s.Client.Patience, s.idle = time.Minute, 300*time.Millisecond
+		if s.Client.Patience, s.idle = time.Minute, time.Minute; reason == "silence" {
+			s.idle = 300 * time.Millisecond
+		}
 		if exit := s.run(); exit != c.exit || (*log == "") != (c.exit == 0) {
 			t.Errorf("%s: exit %d, %q", reason, exit, *log)
 		}

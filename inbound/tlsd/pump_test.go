@@ -52,7 +52,7 @@ func newWorld(t *testing.T) *world {
 	w.client = tls.Client(client, &tls.Config{InsecureSkipVerify: true, ServerName: "mx.example"})
 	shaken := make(chan error, 1)
 	go func() { shaken <- w.client.Handshake() }()
-	w.session, err = Handshake(context.Background(), server, Config{Keys: keys, Clients: &Clients{}, Time: 20 * time.Second})
+	w.session, err = Handshake(context.Background(), server, Config{Keys: keys, Clients: &Clients{}, Time: time.Minute})
 	if err := errors.Join(err, <-shaken); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func (w *world) over(c <-chan error) error {
 	select {
 	case err := <-c:
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		w.t.Fatal("the pump does not end")
 		return nil
 	}
@@ -110,7 +110,7 @@ func TestLinger(t *testing.T) {
 // after it.
 func TestLastWords(t *testing.T) {
 	w := newWorld(t)
-	w.session.Linger = 20 * time.Second
+	w.session.Linger = time.Minute
 	over := w.carry(options.Options{})
 	text := strings.Repeat("0123456789abcdef", 60<<10/16)
 	go func() {

@@ -114,8 +114,9 @@ func (s *Server) serveUDP() {
 			}
 		}
 		q := append([]byte(nil), buf[:n]...)
+		r := s.hear(q, false)
 		s.wg.Go(func() {
-			packets, _ := s.answer(q, false)
+			packets, _ := s.answer(q, r, false)
 			for i, p := range packets {
 				if i > 0 && !s.pause(s.opt.Drip) {
 					return
@@ -158,7 +159,7 @@ func (s *Server) converse(conn *net.TCPConn) {
 		if _, err := io.ReadFull(conn, q); err != nil {
 			return
 		}
-		stream, hangUp := s.answer(q, true)
+		stream, hangUp := s.answer(q, s.hear(q, true), true)
 		if hangUp {
 			conn.SetLinger(0) // a reset, not an end
 			return
@@ -174,10 +175,15 @@ func (s *Server) converse(conn *net.TCPConn) {
 	}
 }
 
-// answer is what is to be sent for a question.
-func (s *Server) answer(q []byte, tcp bool) (out [][]byte, hangUp bool) {
+// hear counts a question, in the order of their coming.
+func (s *Server) hear(q []byte, tcp bool) response {
 	r, asked := s.book.respond(q, tcp)
 	s.log.add(asked, tcp)
+	return r
+}
+
+// answer is what is to be sent for a question.
+func (s *Server) answer(q []byte, r response, tcp bool) (out [][]byte, hangUp bool) {
 	if !s.pause(s.opt.Delay) {
 		return nil, true
 	}

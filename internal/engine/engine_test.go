@@ -33,7 +33,7 @@ func newWorld(t *testing.T) *world {
 		}
 	}
 	w.control("me", "engine.example\n")
-	w.control("timeoutremote", "10\n")
+	w.control("timeoutremote", "60\n")
 	w.control("concurrencyremote", "255\n")
 	w.engine = New(w.home, 255)
 	t.Cleanup(w.engine.Close)
@@ -252,8 +252,8 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	w.engine.Close()
 	s.Close()
-	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(deadline); {
-		runtime.Gosched()
+	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
 	}
 	if n := runtime.NumGoroutine(); n > before {
 		t.Errorf("%d goroutines, %d before", n, before)

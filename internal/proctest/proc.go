@@ -11,7 +11,7 @@ import (
 )
 
 // patience is how long we wait for a process, on the busiest of machines.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Running lists the processes that run the program at path, which has no
 // symbolic link in it.

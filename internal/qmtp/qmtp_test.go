@@ -77,15 +77,17 @@ func TestShrunken(t *testing.T) {
 
 // TestCancel ends with its context while the server is silent.
 func TestCancel(t *testing.T) {
-	client, server := net.Pipe()
-	go io.Copy(io.Discard, server)
-	ctx, stop := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer stop()
-	m := &smtp.Message{At: strings.NewReader("x\n"), Size: 2}
-	tx := Send(ctx, client, smtp.Envelope{Rcpts: []string{"a"}}, m, time.Hour, smtp.Security{})
-	if tx.Stage != smtp.AtDot || tx.Fault != smtp.TimedOut {
-		t.Errorf("got %v at %v", tx.Fault, tx.Stage)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		go io.Copy(io.Discard, server)
+		ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+		defer stop()
+		m := &smtp.Message{At: strings.NewReader("x\n"), Size: 2}
+		tx := Send(ctx, client, smtp.Envelope{Rcpts: []string{"a"}}, m, time.Hour, smtp.Security{})
+		if tx.Stage != smtp.AtDot || tx.Fault != smtp.TimedOut {
+			t.Errorf("got %v at %v", tx.Fault, tx.Stage)
+		}
+	})
 }
 
 // TestCancelled does not begin to wait when its context has ended already.

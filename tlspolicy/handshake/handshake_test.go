@@ -61,7 +61,7 @@ func handshake(t testing.TB, p tlspolicy.Policy, c *tls.Config) (net.Conn, tlspo
 		}
 		_, _ = io.Copy(io.Discard, s)
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	secured, info, err := Secure(ctx, p, conn)
 	if err != nil {
@@ -192,7 +192,7 @@ func TestGarbage(t *testing.T) {
 			_ = c.(*net.TCPConn).CloseWrite()
 			_, _ = io.Copy(io.Discard, c)
 		})
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		_, _, err := Secure(ctx, tlspolicy.Policy{Mode: tlspolicy.Opportunistic}, conn)
 		cancel()
 		wantFailure(t, why, err, tlspolicy.Handshake)

@@ -136,7 +136,7 @@ func TestC46AfterTheHandshake(t *testing.T) {
 			if err != nil || info.Cipher != "TLS_AES_128_GCM_SHA256" {
 				t.Fatalf("%s: %v %v", tt.why, info, err)
 			}
-			_ = secured.SetDeadline(time.Now().Add(10 * time.Second))
+			_ = secured.SetDeadline(time.Now().Add(time.Minute))
 			line := make([]byte, 5)
 			_, err = io.ReadFull(secured, line)
 			if ok := tt.good && times == 1; (err == nil) != ok || ok && string(line) != "220\r\n" {
@@ -191,7 +191,7 @@ func TestC46Renegotiation(t *testing.T) {
 	if err != nil || info.Version != "TLSv1.2" {
 		t.Fatal(info, err)
 	}
-	_ = secured.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = secured.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := secured.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "no renegotiation") {
 		t.Errorf("renegotiation: %v", err)
 	}

@@ -43,7 +43,7 @@ func (d *desk) chance(chance *tlspolicy.Session, p tlspolicy.Policy) (o outcome)
 		}
 		_, _ = io.Copy(io.Discard, s)
 	})
-	ctx, cancel := context.WithTimeout(d.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
 	defer cancel()
 	var secured net.Conn
 	secured, o.info, o.err = d.sessions.Secure(ctx, chance, p, conn)

@@ -107,7 +107,7 @@ func (o *door) serve(addr string, w *smtptest.World) {
 
 func (o *door) shut(t testing.TB) {
 	defer o.Close()
-	dialer := net.Dialer{LocalAddr: o.caller, Timeout: time.Second}
+	dialer := net.Dialer{LocalAddr: o.caller, Timeout: time.Minute}
 	last, err := dialer.Dial("tcp", o.Addr().String())
 	if err != nil {
 		t.Error(err)
