@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	authtest.Main()
 	dir, err := authtest.Install()
 	if err == nil {
-		err = proctest.Build(dir, "qmail-ofmipd", "qmail-authup")
+		err = proctest.Build(dir, "qmail-ofmipd", "qmail-authup", "ucspi-tlsd", "ucspi-tlsd-io")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
