@@ -54,7 +54,8 @@ var bins = sync.OnceValues(func() (string, error) {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return "", err
 	}
-	return bin, proctest.Build(bin, "ucspi-tlsd", "ucspi-tlsd-io", "qmail-smtpd", "qmail-authup", "qmail-ofmipd", "checknotroot")
+	return bin, proctest.Build(bin, "ucspi-tlsd", "ucspi-tlsd-io", "qmail-smtpd", "qmail-authup", "qmail-ofmipd", "checknotroot",
+		"fixsmtpio", "smtpd-starttls-proxy-io", "qmail-qfilter-addtlsheader")
 })
 
 // newMX prepares one. Its key is readable by root only, its mail is written by qmaild, TLS is tlsd's.
