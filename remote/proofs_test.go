@@ -42,7 +42,7 @@ var proofs = map[int]string{
 	85: "cmd/qmail-rspawn/rspawn_test.go:TestDeliveries cmd/qmail-rspawn/rspawn_test.go:TestEndOfInput internal/spawn/command_test.go:TestFaults",
 	86: "internal/fair/queue_test.go:TestOthersGoOn internal/spawn/serve_test.go:TestAllSlots",
 	87: "internal/engine/engine_test.go:TestStale smtpc/send_test.go:TestEarly421",
-	88: "smtpc/follow_test.go:TestFollow",
+	88: "smtpc/follow_test.go:TestFollow internal/engine/cut_test.go:TestCutAtEveryByte internal/engine/cut_test.go:TestCutUnderTLS internal/engine/cut_test.go:TestOddReplies",
 	89: "internal/engine/engine_test.go:TestTLS internal/engine/sessions_test.go:TestSessions",
 	90: "internal/engine/engine_test.go:TestNothingIsLeft",
 }

@@ -103,14 +103,17 @@ func (t *talk) begin(content int) (group []byte, replies int) {
 func (t *talk) whole() smtp.Stage {
 	due := smtp.AtDot
 	err := t.msg.Encoded(func(out []byte) {
-		group, replies := t.begin(len(out))
+		content := len(out)
+		group, replies := t.begin(content)
 		out = append(out, group...)
 		f := flight{replies: 1 + replies, size: len(out)}
 		if t.begun == nil {
 			f.halts = func(smtp.Reply) bool { return true }
 		}
 		t.listen(f)
-		if t.early() || t.write(out) != nil {
+		// Should only what follows be lost, the server has all that it needs to
+		// take the message.
+		if t.early() || t.write(out) != nil && t.wrote < content {
 			due = t.interrupted()
 		}
 	})

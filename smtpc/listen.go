@@ -84,7 +84,7 @@ func (c *Conn) listen(f flight) {
 	if cap(c.ears) < f.replies {
 		c.ears = make(chan heard, f.replies) // sending never blocks
 	}
-	c.flight, c.owed = f, f.replies
+	c.flight, c.owed, c.wrote = f, f.replies, 0
 	conn, ok := c.nc.(alone)
 	if c.inline = ok && 0 <= f.size && f.size <= smallFlight; c.inline {
 		return
@@ -124,6 +124,7 @@ func (c *Conn) offer(b []byte) []byte {
 		return b
 	}
 	n, err := conn.Offer(b)
+	c.wrote += n
 	if b, c.werr = b[n:], err; len(b) > 0 && err == nil && c.share(conn) {
 		c.attend()
 	}
@@ -245,7 +246,9 @@ func (c *Conn) write(b []byte) error {
 			c.werr = errHalted
 			break
 		}
-		_, c.werr = c.nc.Write(piece)
+		var n int
+		n, c.werr = c.nc.Write(piece)
+		c.wrote += n
 		b = b[len(piece):]
 	}
 	return c.werr

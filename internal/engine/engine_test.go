@@ -85,9 +85,10 @@ func (w *world) deliver(id, sender, recipient string) string {
 	return w.run(w.delivery(id, sender, recipient))
 }
 
-// together runs deliveries of one message side by side.
+// together runs deliveries of one message side by side, in one group: on a busy
+// machine they come one by one.
 func (w *world) together(id, sender string, recipients ...string) []string {
-	w.engine.groups.linger = time.Second // on a busy machine they come one by one
+	w.engine.groups.linger = time.Minute
 	defer func() { w.engine.groups.linger = linger }()
 	lines := make([]string, len(recipients))
 	commands := make([]spawn.Delivery, len(recipients))
@@ -98,8 +99,22 @@ func (w *world) together(id, sender string, recipients ...string) []string {
 	for i, d := range commands {
 		all.Go(func() { lines[i] = w.run(d) })
 	}
+	w.engine.groups.complete(len(recipients))
 	all.Wait()
 	return lines
+}
+
+// complete waits until so many recipients are in one group, and seals it.
+func (gs *groups) complete(n int) {
+	for done := false; !done; runtime.Gosched() {
+		gs.mu.Lock()
+		for _, g := range gs.open {
+			if done = len(g.envelope.Rcpts) == n; done {
+				g.shut()
+			}
+		}
+		gs.mu.Unlock()
+	}
 }
 
 func accepted(lines ...string) bool {

@@ -33,6 +33,7 @@ type group struct {
 	all  *groups
 	born time.Time
 
+	full     chan struct{} // closed when sealed
 	sealed   bool          // guarded by all.mu
 	envelope smtp.Envelope // guarded by all.mu until sealed
 
@@ -47,7 +48,7 @@ func (gs *groups) join(key string, e smtp.Envelope) (*group, int) {
 	defer gs.mu.Unlock()
 	g := gs.open[key]
 	if g == nil {
-		g = &group{key: key, all: gs, born: time.Now(), done: make(chan struct{}), envelope: smtp.Envelope{Sender: e.Sender, ASCII: e.ASCII}}
+		g = &group{key: key, all: gs, born: time.Now(), full: make(chan struct{}), done: make(chan struct{}), envelope: smtp.Envelope{Sender: e.Sender, ASCII: e.ASCII}}
 		gs.open[key] = g
 	}
 	place := len(g.envelope.Rcpts)
@@ -62,6 +63,7 @@ func (gs *groups) join(key string, e smtp.Envelope) (*group, int) {
 func (g *group) shut() {
 	if !g.sealed {
 		g.sealed = true
+		close(g.full)
 		delete(g.all.open, g.key)
 	}
 }
@@ -69,7 +71,12 @@ func (g *group) shut() {
 // seal gives the group's recipients, for good.
 func (g *group) seal() smtp.Envelope {
 	if wait := g.all.linger - time.Since(g.born); wait > 0 {
-		time.Sleep(wait)
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-g.full:
+			t.Stop()
+		}
 	}
 	g.all.mu.Lock()
 	defer g.all.mu.Unlock()

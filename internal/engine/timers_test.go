@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -126,5 +127,9 @@ func TestLinger(t *testing.T) {
 		p.deliver("d@example.net")
 		p.at(time.Second + 2*linger)
 		p.wants("who comes too late goes alone", 1, 3)
+		for i := range maxGroup {
+			p.deliver(fmt.Sprintf("m%d@example.net", i))
+		}
+		p.wants("a full group waits for nobody", 1, 4)
 	})
 }
