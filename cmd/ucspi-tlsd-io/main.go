@@ -23,6 +23,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"postrider/inbound"
 	"postrider/inbound/tlsd"
 	"postrider/inbound/tlsd/options"
@@ -43,12 +45,16 @@ const (
 	control     = 3
 	fromProgram = 4
 	toProgram   = 5
+	// beyond is where descriptors begin that ucspi-tlsd does not keep from us: it
+	// looks at as many as anybody uses. Ours are all below.
+	beyond = 64
 )
 
 func main() {
 	debug.SetTraceback("crash")
 	// A core file would have keys in it.
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
+	_ = unix.CloseRange(beyond, 1<<31-1, 0) // Linux before 5.9 cannot
 	os.Exit(run(os.Args, os.Environ()))
 }
 

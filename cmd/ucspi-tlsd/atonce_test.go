@@ -24,8 +24,8 @@ import (
 )
 
 func TestAtOnce(t *testing.T) {
-	env := append(keys(t), "SSL_CIPHER=stale", "SSL_PEER_CERT_HASH=stale", "SSLCTLFD=9")
-	r := serve(t, early, env, "-t", "sh", "-c", `echo $$; env | grep -E '^(SSL|CERT|KEY)' | sort; `+echo)
+	env := append(keys(t), "SSL_CIPHER=stale", "SSL_PEER_CERT_HASH=stale", "SSLCTLFD=9", "UCSPITLS=!")
+	r := serve(t, early, env, "-t", "sh", "-c", `echo $$; env | grep -E '^(SSL|CERT|KEY|UCSPI)' | sort; `+echo)
 	r.secure(config("mx.example"))
 	r.hears(itoa(r.cmd.Process.Pid), "SSL_CIPHER=TLS_AES_128_GCM_SHA256", "SSL_PROTOCOL=TLSv1.3", "SSL_TLS_SNI_SERVERNAME=mx.example", "SSL_VERIFIED=no")
 	r.say("a\nquit\n")

@@ -71,7 +71,7 @@ func (l *launch) start() (offer, error) {
 }
 
 // run starts ucspi-tlsd-io. What the program has on other descriptors it does
-// not get.
+// not get; above these 64 it closes them itself.
 func (l *launch) run(ends offer) error {
 	self, err := os.Executable()
 	if err != nil {

@@ -63,6 +63,7 @@ func run(args []string, env inbound.Env) int {
 			return code
 		}
 		env.Apply(records)
+		env.Unset("UCSPITLS") // a promise of TLS that is kept already, or a demand that would never be met
 	} else {
 		env.Apply(offer.variables())
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -140,5 +141,30 @@ func refusals(t *testing.T, says map[string]string) {
 		if code, log := r.over(); code != 97 || !strings.Contains(log, want) {
 			t.Errorf("%s: exit %d: %s", setting, code, log)
 		}
+	}
+}
+
+// Descriptors that the server had open are the program's, however high, and none
+// of the TLS process's business.
+func TestHighDescriptors(t *testing.T) {
+	held, err := os.Open(early)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	for _, fd := range []int{20, 200} {
+		if err := syscall.Dup3(int(held.Fd()), fd, 0); err != nil {
+			t.Fatal(err)
+		}
+		r := serve(t, early, keys(t), "-t", "sh", "-c", `ls -l /proc/$$/fd | grep -c early; `+echo)
+		syscall.Close(fd)
+		r.secure(config("mx.example"))
+		r.hears("1")
+		if _, err := os.Lstat(child(t, r.cmd.Process.Pid) + "/fd/" + itoa(fd)); err == nil {
+			t.Errorf("the TLS process has descriptor %d", fd)
+		}
+		r.say("quit\n")
+		r.hears("heard quit", "")
+		r.over()
 	}
 }

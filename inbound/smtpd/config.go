@@ -30,6 +30,7 @@ type config struct {
 	remoteInfo string
 	hasInfo    bool
 	local      string
+	underTLS   bool // from the first byte, or by a program above: no STARTTLS of ours
 }
 
 var errNoGreeting = errors.New("smtpd: neither control/smtpgreeting nor control/me")
@@ -71,6 +72,7 @@ func (c *config) environment(env inbound.Env) {
 	c.remoteIP = first(env, "TCPREMOTEIP")
 	c.remoteHost = first(env, "TCPREMOTEHOST")
 	c.local = first(env, "TCPLOCALHOST", "TCPLOCALIP")
+	c.underTLS = env.Get("SSL_PROTOCOL") != ""
 }
 
 // first is the value of the first of the variables that is set, or "unknown".

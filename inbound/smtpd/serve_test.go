@@ -101,6 +101,8 @@ func TestReceived(t *testing.T) {
 		{"S26, everywhere", "", "", "TCPREMOTEIP=(1)|TCPREMOTEHOST=a;b|TCPREMOTEINFO=\"|TCPLOCALHOST=c\"d", "from a?b (?@?1?)\n  by c?d with SMTP"},
 		{"an empty name", "HELO", "", "", "from unknown (HELO ) (unknown)\n  by unknown with SMTP"},
 		{"an empty ident", "HELO UNKNOWN", "", "TCPREMOTEINFO=", "from unknown (@unknown)\n  by unknown with SMTP"},
+		{"under TLS of somebody above", "EHLO x", "", "SSL_PROTOCOL=TLSv1.3", "from unknown (HELO x) (unknown)\n  by unknown with ESMTPS"},
+		{"the same for who says HELO", "HELO x", "", "SSL_PROTOCOL=TLSv1.3", "from unknown (HELO x) (unknown)\n  by unknown with SMTP"},
 		{"IPv6", "EHLO [IPv6:2001:db8::1]", "", "TCPREMOTEIP=2001:db8::1|TCPLOCALIP=2001:db8::2", "from unknown (HELO [IPv6:2001:db8::1]) (2001:db8::1)\n  by 2001:db8::2 with ESMTP"},
 		{"HELO after EHLO", "EHLO x\r\nHELO unknown", "", "", "from unknown (unknown)\n  by unknown with SMTP"},
 		{"SMTPUTF8", "EHLO unknown", " SMTPUTF8", "", "from unknown (unknown)\n  by unknown with UTF8SMTP"},

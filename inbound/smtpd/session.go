@@ -226,7 +226,7 @@ func (s *session) protocol(t *inbound.Session) string {
 	case t.Extended:
 		word = "ESMTP"
 	}
-	if t.TLS && word != "SMTP" {
+	if (t.TLS || s.underTLS) && word != "SMTP" {
 		word += "S"
 	}
 	return word
