@@ -82,7 +82,7 @@ func delivery(t *testing.T, home string, d *smtptest.Dialogue) []byte {
 		t.Fatal(err)
 	}
 	defer stdin.Close()
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer stop()
 	cmd := exec.CommandContext(ctx, bin+"/qmail-remote", d.Argv...)
 	cmd.Env = []string{"QMAILHOME=" + home, "DNSCACHEIP=127.0.0.1", "PATH=" + os.Getenv("PATH")}

@@ -60,8 +60,9 @@ func TestJobTravels(t *testing.T) {
 			p.t.Error("not our name")
 		}
 		for _, name := range []string{"ucspi-tlsc", "qmail-remote-io"} {
+			pid := helper(t, name)
 			for _, file := range []string{"cmdline", "environ"} {
-				b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", helper(t, name), file))
+				b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 				if err != nil || strings.Contains(string(b), "secret") {
 					p.t.Errorf("%s of %s shows the password (%v)", file, name, err)
 				}
@@ -212,7 +213,6 @@ func TestKilledHelpers(t *testing.T) {
 				p.rest()
 			})
 			c, h := handover(t, conn, text+strings.Repeat(strings.Repeat("x", 63)+"\n", at.size/64))
-			h.Params.Timeout = 20 * time.Second
 			tx := c.Converse(t.Context(), h)
 			if tx.Accepted() || tx.InDoubt() != at.inDoubt || tx.Fault != smtp.Dropped {
 				t.Errorf("%s: %+v", reason, tx)
@@ -433,7 +433,7 @@ func TestCost(t *testing.T) {
 	syscall.Getrusage(syscall.RUSAGE_CHILDREN, &after)
 	spent := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
 	t.Logf("helpers: %v of processor time a delivery", spent/deliveries)
-	if spent/deliveries > 50*time.Millisecond {
+	if spent/deliveries > time.Second { // a slow machine takes a tenth of it
 		t.Errorf("something is very wrong: %v", spent/deliveries)
 	}
 }

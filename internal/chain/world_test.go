@@ -24,6 +24,9 @@ import (
 	"postrider/tlspolicy"
 )
 
+// patience is for helpers and servers that answer, on the busiest of machines.
+const patience = 2 * time.Minute
+
 // bin is where TestMain has built the helpers.
 var bin string
 
@@ -192,7 +195,7 @@ func handover(t *testing.T, conn net.Conn, content string) (*Chain, *remote.Hand
 	return &Chain{Dir: bin, Message: int(f.Fd())}, &remote.Handover{
 		Conn:     conn,
 		Policy:   tlspolicy.Policy{Mode: tlspolicy.Opportunistic, ServerName: "mx.example"},
-		Params:   smtpc.Params{Helo: "client.example", Timeout: 20 * time.Second},
+		Params:   smtpc.Params{Helo: "client.example", Timeout: patience},
 		Envelope: smtp.Envelope{Sender: "me@client.example", Rcpts: []string{"you@mx.example"}},
 		Message:  m,
 	}
@@ -232,7 +235,7 @@ func deliverAsChild(argv string) {
 	tx := (&Chain{Dir: dir}).Converse(context.Background(), &remote.Handover{
 		Conn:     conn,
 		Policy:   tlspolicy.Policy{Mode: tlspolicy.Opportunistic},
-		Params:   smtpc.Params{Helo: "client.example", Timeout: 20 * time.Second},
+		Params:   smtpc.Params{Helo: "client.example", Timeout: patience},
 		Envelope: smtp.Envelope{Sender: "me@client.example", Rcpts: []string{"you@mx.example"}},
 		Message:  m,
 	})

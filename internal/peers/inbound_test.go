@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"postrider/internal/authtest"
 	"postrider/internal/proctest"
@@ -214,6 +215,19 @@ func owners(t *testing.T, program string) map[int]int {
 		count[n]++
 	}
 	return count
+}
+
+// owned waits until one process of a program is there, which is uid's: what calls that only looked whether there is a
+// server have begun is over then.
+func owned(t *testing.T, program string, uid int) {
+	t.Helper()
+	var got map[int]int
+	for limit := time.Now().Add(patience); time.Now().Before(limit); time.Sleep(5 * time.Millisecond) {
+		if got = owners(t, program); got[uid] == 1 && len(got) == 1 {
+			return
+		}
+	}
+	t.Errorf("%s is of %v, not of %d alone", program, got, uid)
 }
 
 // greeted dials and hears a greeting.

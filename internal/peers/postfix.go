@@ -144,6 +144,8 @@ func postfixMain(dir, uid string, c ServerConfig) string {
 		// The process limit is the length of the queue of connections too. When that overflows, Linux forgets
 		// connections their client believes in, and the client waits for a greeting as long as it may.
 		"default_process_limit = 2000",
+		// Nor is it less patient when it is busy.
+		"smtpd_timeout = 600s", "smtpd_starttls_timeout = 600s",
 		"smtpd_client_connection_count_limit = 0", "smtpd_client_connection_rate_limit = 0",
 		"smtpd_peername_lookup = no", "smtpd_error_sleep_time = 0", "in_flow_delay = 0",
 		"virtual_mailbox_domains = static:all", "virtual_mailbox_maps = static:box/", "virtual_mailbox_base = " + dir + "/mail",

@@ -10,7 +10,7 @@ import (
 )
 
 // patience bounds every wait for a peer: to come up, to deliver, to end.
-const patience = 30 * time.Second
+const patience = 5 * time.Minute
 
 // process is a daemon in the foreground, stopped with its test.
 type process struct {

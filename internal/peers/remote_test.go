@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // programs builds the commands once and returns their directory, from which they can be run.
@@ -63,8 +62,8 @@ type delivery struct {
 
 func (d delivery) command(t testing.TB) *exec.Cmd {
 	t.Helper()
-	path := program(t, "qmail-remote")                             // the first time it is built, which is no part of the delivery
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // a delivery that hangs fails its own test only
+	path := program(t, "qmail-remote")                          // the first time it is built, which is no part of the delivery
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience) // a delivery that hangs fails its own test only
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, path, append([]string{d.host, d.sender}, d.rcpts...)...)
 	cmd.Cancel = func() error {
