@@ -101,7 +101,7 @@ func start(t *testing.T, script, message string, env []string, extra []*os.File,
 	}
 	var b bytes.Buffer
 	cmd.Stdout = &b
-	cmd.WaitDelay = 10 * time.Second
+	cmd.WaitDelay = time.Minute
 	err := cmd.Start()
 	f.Close()
 	for _, e := range extra {
@@ -206,7 +206,7 @@ func TestUCSPITLS(t *testing.T) {
 }
 
 func aJob() []byte {
-	j := job.Job{Params: smtpc.Params{Helo: "client.example", Timeout: 20 * time.Second}}
+	j := job.Job{Params: smtpc.Params{Helo: "client.example", Timeout: time.Minute}}
 	return j.AppendTo(nil)
 }
 

@@ -38,7 +38,7 @@ func command(t *testing.T, home queuetest.Home, env ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "qmail-smtpd"))
 	cmd.Env = append(home.Env("", ""), env...)
-	cmd.WaitDelay = 30 * time.Second
+	cmd.WaitDelay = time.Minute
 	return cmd
 }
 

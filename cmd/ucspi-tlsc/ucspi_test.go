@@ -83,7 +83,7 @@ func launch(t *testing.T, serve func(*line), env []string, in string, args ...st
 	cmd.Stdin = strings.NewReader(in)
 	var out, errors bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errors
-	cmd.WaitDelay = 10 * time.Second
+	cmd.WaitDelay = time.Minute
 	err := cmd.Start()
 	f.Close()
 	if err != nil {

@@ -51,19 +51,21 @@ func TestConclude(t *testing.T) {
 		"exited without sin": {"", ending{status: exited(0)}, smtp.AtTLS, smtp.TLSLocal},
 		"late":               {"", ending{status: killed, late: true}, smtp.AtTLS, smtp.TimedOut},
 
-		"died at EHLO":            {begun, ending{status: exited(137)}, smtp.AtEHLO, smtp.Dropped},
-		"died at MAIL":            {sending, ending{status: exited(137)}, smtp.AtMail, smtp.Dropped},
-		"died at the dot":         {all, ending{status: exited(137)}, smtp.AtDot, smtp.Dropped},
-		"late at MAIL":            {sending, ending{status: killed, late: true}, smtp.AtMail, smtp.TimedOut},
-		"late at the dot":         {all, ending{status: killed, late: true}, smtp.AtDot, smtp.TimedOut},
-		"record cut short":        {all + record(smtp.AtQuit, smtp.NoFault)[:9], ending{status: exited(0)}, smtp.AtDot, smtp.Dropped},
-		"garbage":                 {"KThat went well\x00", ending{}, smtp.AtDot, smtp.Dropped},
-		"garbage after the marks": {sending + "x", ending{}, smtp.AtDot, smtp.Dropped},
-		"two records":             {all + record(smtp.AtQuit, smtp.NoFault) + record(smtp.AtQuit, smtp.NoFault), ending{}, smtp.AtDot, smtp.Dropped},
-		"record without marks":    {record(smtp.AtQuit, smtp.NoFault), ending{}, smtp.AtDot, smtp.Dropped},
-		"accepted without a dot":  {sending + record(smtp.AtQuit, smtp.NoFault), ending{}, smtp.AtDot, smtp.Dropped},
-		"a mark nobody makes":     {marked(smtp.AtEHLO, smtp.AtRcpt), ending{}, smtp.AtDot, smtp.Dropped},
-		"a mark beyond all":       {"\xff", ending{}, smtp.AtDot, smtp.Dropped},
+		"died at EHLO":                {begun, ending{status: exited(137)}, smtp.AtEHLO, smtp.Dropped},
+		"died at MAIL":                {sending, ending{status: exited(137)}, smtp.AtMail, smtp.Dropped},
+		"died at the dot":             {all, ending{status: exited(137)}, smtp.AtDot, smtp.Dropped},
+		"late at MAIL":                {sending, ending{status: killed, late: true}, smtp.AtMail, smtp.TimedOut},
+		"late at the dot":             {all, ending{status: killed, late: true}, smtp.AtDot, smtp.TimedOut},
+		"record cut short":            {all + record(smtp.AtQuit, smtp.NoFault)[:9], ending{status: exited(0)}, smtp.AtDot, smtp.Dropped},
+		"garbage":                     {"KThat went well\x00", ending{}, smtp.AtDot, smtp.Dropped},
+		"garbage after the marks":     {sending + "x", ending{}, smtp.AtDot, smtp.Dropped},
+		"two records":                 {all + record(smtp.AtQuit, smtp.NoFault) + record(smtp.AtQuit, smtp.NoFault), ending{}, smtp.AtDot, smtp.Dropped},
+		"record without marks":        {record(smtp.AtQuit, smtp.NoFault), ending{}, smtp.AtDot, smtp.Dropped},
+		"accepted without a dot":      {sending + record(smtp.AtQuit, smtp.NoFault), ending{}, smtp.AtDot, smtp.Dropped},
+		"unknown mark behind the dot": {marked(smtp.AtDot, 0x7a) + record(smtp.AtQuit, smtp.NoFault), ending{}, smtp.AtDot, smtp.Dropped},
+		"unknown mark before all":     {marked(0x7a) + record(smtp.AtMail, smtp.Dropped), ending{}, smtp.AtDot, smtp.Dropped},
+		"a mark nobody makes":         {marked(smtp.AtEHLO, smtp.AtRcpt), ending{}, smtp.AtDot, smtp.Dropped},
+		"a mark beyond all":           {"\xff", ending{}, smtp.AtDot, smtp.Dropped},
 	} {
 		got := conclude([]byte(c.result), c.ending)
 		if got.Stage != c.stage || got.Fault != c.fault {
@@ -99,15 +101,17 @@ func FuzzConclude(f *testing.F) {
 	f.Add([]byte(record(smtp.AtDot, smtp.Dropped)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got := conclude(b, ending{status: killed})
-		sent, i := false, 0
+		sent, strange, i := false, false, 0
 		for ; i < len(b) && b[i] >= 0x80; i++ {
-			sent = smtp.Stage(b[i]&0x7f) == smtp.AtDot
+			at := smtp.Stage(b[i] & 0x7f)
+			sent = sent || at == smtp.AtDot // first for an empty message
+			strange = strange || at != smtp.AtEHLO && at != smtp.AtMail && at != smtp.AtDot
 		}
 		_, err := smtp.ParseTransaction(b[i:])
 		switch {
-		case got.Accepted() && (!sent || err != nil):
+		case got.Accepted() && (!sent || strange || err != nil):
 			t.Fatalf("%q is accepted: %+v", b, got)
-		case err != nil && (sent || i < len(b)) && !got.InDoubt():
+		case (err != nil && (sent || i < len(b)) || strange) && !got.InDoubt():
 			t.Fatalf("%q is not in doubt: %+v", b, got)
 		}
 	})

@@ -144,23 +144,17 @@ const tlsError = 98
 
 // conclude turns what the result pipe gave into the outcome.
 func conclude(result []byte, e ending) smtp.Transaction {
-	mark := smtp.AtTLS
-	for len(result) > 0 && result[0]&0x80 != 0 {
-		if mark != smtp.AtDot { // that of an empty message's end comes first
-			mark = smtp.Stage(result[0] &^ 0x80)
-		}
-		result = result[1:]
-	}
+	mark, result, known := lastMark(result)
 	t, err := smtp.ParseTransaction(result)
 	switch {
-	case err == nil && plausible(&t, mark):
+	case err == nil && known && plausible(&t, mark):
 		if t.Fault == smtp.Dropped && t.Detail == "" {
 			t.Detail = e.note // the TLS alert that ended it, say
 		}
 		return t
-	case len(result) == 0 && mark == smtp.AtTLS:
+	case len(result) == 0 && known && mark == smtp.AtTLS:
 		return beforeMark(e)
-	case len(result) > 0 || mark != smtp.AtEHLO && mark != smtp.AtMail:
+	case len(result) > 0 || !known:
 		mark = smtp.AtDot // where bytes cannot be trusted, marks cannot either
 	}
 	t = smtp.Transaction{Ending: smtp.Ending{Stage: mark, Fault: smtp.Dropped, Detail: e.why()}}
@@ -168,6 +162,21 @@ func conclude(result []byte, e ending) smtp.Transaction {
 		t.Fault = smtp.TimedOut
 	}
 	return t
+}
+
+// lastMark is how far the conversation went, AtTLS without a mark, and what stands
+// behind the marks; known is false where one is among them that nobody makes.
+func lastMark(result []byte) (mark smtp.Stage, rest []byte, known bool) {
+	mark, known = smtp.AtTLS, true
+	for ; len(result) > 0 && result[0]&0x80 != 0; result = result[1:] {
+		switch at := smtp.Stage(result[0] &^ 0x80); {
+		case at != smtp.AtEHLO && at != smtp.AtMail && at != smtp.AtDot:
+			known = false
+		case mark != smtp.AtDot: // that of an empty message's end comes first
+			mark = at
+		}
+	}
+	return mark, result, known
 }
 
 // plausible reports whether the record agrees with the marks: what was never
