@@ -54,22 +54,31 @@ func main() {
 	if err != nil {
 		os.Exit(111)
 	}
-	starter, done := newThread(self, "qmail-rspawn", engineMark), make(chan struct{})
+	starter, done, hup := newThread(self, "qmail-rspawn", engineMark), make(chan struct{}), hangUps()
 	go func() {
 		defer close(done)
-		front(home.Dir(), starter.start)
+		front(home.Dir(), spawn.Front{Start: starter.start, Reload: hup})
 	}()
 	starter.serve(done)
 }
 
 // front serves qmail-send.
-func front(home string, start func() (*spawn.Engine, error)) {
+func front(home string, f spawn.Front) {
 	runtime.GOMAXPROCS(1) // it moves frames; all that a second processor does is to be woken for it
 	// As stock: after a restart every address gets a new chance. Who cannot do
 	// it can deliver nevertheless.
 	_ = tcpto.Clear4(filepath.Join(home, "queue/lock/tcpto"))
 	_ = tcpto.Clear6(filepath.Join(home, "run/qmail-remote/tcpto6"))
-	spawn.Front{Limit: limit(os.Getenv("QMAILSPAWN")), Start: start}.Run(os.Stdin, os.Stdout)
+	f.Limit = limit(os.Getenv("QMAILSPAWN"))
+	f.Run(os.Stdin, os.Stdout)
+}
+
+// hangUps tells of SIGHUP, which ends us no more then. Whoever sends it by name
+// sends it to the front, the engine, or both.
+func hangUps() <-chan os.Signal {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	return hup
 }
 
 // deliver serves the front, in queue/mess.
@@ -87,18 +96,18 @@ func deliver(ctx context.Context, home string) int {
 	slots := limit(os.Getenv("QMAILSPAWN"))
 	d := newDeliverer(home, slots, os.LookupEnv)
 	c := spawn.Config{Limit: slots, Queue: spawn.Queue{Mess: mess, Owner: owner}}
+	reload := func() {} // qmail-remote reads everything anew each time
 	if e, ok := d.(*engine.Engine); ok {
-		c.Healthy = e.Healthy
+		c.Healthy, reload = e.Healthy, e.Reload
 		defer watch(e.Observer(), home)()
 		defer e.Close()
-		hup := make(chan os.Signal, 1)
-		signal.Notify(hup, syscall.SIGHUP)
-		go func() {
-			for range hup {
-				e.Reload()
-			}
-		}()
 	}
+	hup := hangUps()
+	go func() {
+		for range hup {
+			reload()
+		}
+	}()
 	if spawn.Serve(ctx, pollable(os.Stdin), pollable(os.Stdout), c, d) != nil {
 		return 111
 	}

@@ -252,6 +252,33 @@ func TestEngineKilled(t *testing.T) {
 	r.end(0)
 }
 
+// TestHangUp: SIGHUP, to whom of them it may be, ends neither front nor engine
+// nor the deliveries under way.
+func TestHangUp(t *testing.T) {
+	r := start(t, `while ! test -e ../../go; do sleep 0.01; done; printf 'Kfine\0'`)
+	r.limit()
+	r.cmd.Process.Signal(syscall.SIGHUP) // there is no engine yet
+	r.order(1, "1/24", "a@b")
+	engine := proctest.Only(t, r.cmd.Process.Pid)
+	proctest.Only(t, engine)
+	for _, pid := range []int{r.cmd.Process.Pid, engine} {
+		if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.order(2, "1/24", "a@b")
+	r.file("go", "", 0o600)
+	for range 2 {
+		if slot, line := r.report(); line != "Kfine" {
+			t.Errorf("%d: %q", slot, line)
+		}
+	}
+	if now := proctest.Only(t, r.cmd.Process.Pid); now != engine {
+		t.Errorf("engine %d, then %d", engine, now)
+	}
+	r.end(0)
+}
+
 // TestFrontKilled: no engine and no delivery outlives the front.
 func TestFrontKilled(t *testing.T) {
 	r := start(t, "exec sleep 600")

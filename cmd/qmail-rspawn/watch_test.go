@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // engineRig is a qmail-rspawn that delivers by itself, to nobody, with its
@@ -69,9 +70,7 @@ func TestWatched(t *testing.T) {
 	r.file("control/remotelog", "1\n", 0o644)
 	r.order(4, "1/24", "a@b.example")
 	r.wants(4, unreachable)
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}}
+	client := through(socket)
 	for what, want := range map[string]string{"/state": `"deferred": 2`, "/metrics": `qmail_remote_deliveries_total{cause="no_connection",letter="Z"} 2`} {
 		a, err := client.Get("http://engine" + what)
 		if err != nil {
@@ -84,6 +83,7 @@ func TestWatched(t *testing.T) {
 		}
 	}
 	client.CloseIdleConnections()
+	r.reloads(socket)
 	r.end(0)
 	if _, err := os.Lstat(socket); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("left behind: %v", err)
@@ -96,6 +96,34 @@ func TestWatched(t *testing.T) {
 	if err := json.Unmarshal(text, &line); err != nil || line.Result != "Z" || line.Cause != "no_connection" || line.To != "a@b.example" {
 		t.Errorf("%s: %v", text, err)
 	}
+}
+
+// through is a client of an engine's socket.
+func through(socket string) http.Client {
+	return http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+}
+
+// reloads fails unless SIGHUP to the front reaches the engine.
+func (r *rig) reloads(socket string) {
+	r.t.Helper()
+	client := through(socket)
+	defer client.CloseIdleConnections()
+	r.cmd.Process.Signal(syscall.SIGHUP)
+	var text []byte
+	for limit := time.Now().Add(time.Minute); time.Now().Before(limit); time.Sleep(time.Millisecond) {
+		a, err := client.Get("http://engine/metrics")
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		text, err = io.ReadAll(a.Body)
+		a.Body.Close()
+		if err != nil || strings.Contains(string(text), "\nqmail_remote_reloads_total 1\n") {
+			return
+		}
+	}
+	r.t.Errorf("not reloaded: %s", text)
 }
 
 // TestNoRunDirectory: mail goes without a socket as well.

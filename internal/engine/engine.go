@@ -49,7 +49,10 @@ func (e *Engine) Close() {
 }
 
 // Reload forgets what is known of control files and DNS; SIGHUP asks for it.
-func (e *Engine) Reload() { e.files.forget() }
+func (e *Engine) Reload() {
+	e.files.forget()
+	e.observer.Reloaded()
+}
 
 // Deliver implements spawn.Deliverer.
 func (e *Engine) Deliver(ctx context.Context, d spawn.Delivery) []byte {

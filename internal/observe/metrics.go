@@ -13,8 +13,8 @@ import (
 
 // counts is what was counted since the engine began.
 type counts struct {
-	made, failed, reused, overlapped, dropped atomic.Uint64
-	seconds, recipients                       prometheus.Histogram
+	made, failed, reused, overlapped, dropped, reloads atomic.Uint64
+	seconds, recipients                                prometheus.Histogram
 
 	mu     sync.Mutex
 	deeds  map[deed]uint64 // guarded by mu; no more than letters times causes
@@ -109,6 +109,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		{"tls_handshakes_full_total", "TLS handshakes that succeeded in full.", prometheus.CounterValue, float64(s.Caches.TLS.Full)},
 		{"tls_handshakes_resumed_total", "TLS handshakes that resumed a session.", prometheus.CounterValue, float64(s.Caches.TLS.Resumed)},
 		{"tls_sessions", "Places with TLS sessions that may be resumed.", prometheus.GaugeValue, float64(s.Caches.TLS.Sessions)},
+		{"reloads_total", "SIGHUPs that were obeyed.", prometheus.CounterValue, float64(c.o.counts.reloads.Load())},
 		{"log_dropped_total", "Lines of the log that nobody took in time.", prometheus.CounterValue, float64(c.o.counts.dropped.Load())},
 	} {
 		to <- prometheus.MustNewConstMetric(prometheus.NewDesc("qmail_remote_"+m.name, m.help, nil, nil), m.kind, m.value)

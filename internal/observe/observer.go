@@ -153,6 +153,9 @@ func (o *Observer) Reused() { o.counts.reused.Add(1) }
 // Overlapped notes a transaction that began behind another's content.
 func (o *Observer) Overlapped() { o.counts.overlapped.Add(1) }
 
+// Reloaded notes that files and DNS answers have been forgotten.
+func (o *Observer) Reloaded() { o.counts.reloads.Add(1) }
+
 // harmless ends a panic: whatever went wrong here, mail was carried all the same.
 func harmless() { _ = recover() }
 

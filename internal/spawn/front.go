@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"io"
+	"os"
 	"time"
 )
 
@@ -31,6 +32,9 @@ type Front struct {
 	// doubt, and again before it is killed: all of this may have been stopped
 	// for a while, front and engine alike. 0 is 5 minutes.
 	Silence time.Duration
+	// Reload, if there is one, tells that files have changed, which goes on to
+	// the engine.
+	Reload <-chan os.Signal
 }
 
 // Run says Limit to out and serves qmail-send until in ends; then the engine is
@@ -101,6 +105,8 @@ func (f *front) run(orders <-chan Command) {
 			}
 		case <-silence:
 			f.doubt()
+		case <-f.Reload:
+			f.life.reload()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package spawn
 import (
 	"bufio"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,6 +12,7 @@ type Engine struct {
 	Commands io.WriteCloser // its descriptor 0
 	Reports  io.Reader      // its descriptor 1
 	Kill     func()         // makes it end soon
+	Reload   func()         // sends it SIGHUP: files have changed
 	// End kills the process if it still lives, and waits for its end; neither
 	// a write to Commands nor a read from Reports hangs afterwards.
 	End func()
@@ -24,6 +26,7 @@ type life struct {
 	commands chan Command // has room for every slot: run never waits here
 	reports  chan []byte  // closed when the engine has ended
 	hungUp   bool         // commands is closed
+	spoken   atomic.Bool
 
 	silence *time.Timer // since its last pulse
 	doubted bool        // it has run out once
@@ -36,6 +39,14 @@ func begin(e *Engine, f Front) *life {
 	go l.feed()   // ends with hangUp
 	go l.listen() // ends with the engine
 	return l
+}
+
+// reload tells the engine that files have changed, unless it has not come so far
+// as to have read any: before its first word SIGHUP would end it.
+func (l *life) reload() {
+	if l != nil && l.spoken.Load() {
+		l.Reload()
+	}
 }
 
 func (l *life) hangUp() {
@@ -71,6 +82,7 @@ func (l *life) listen() {
 	defer l.End()
 	r := bufio.NewReader(l.Reports)
 	_, err := r.ReadByte() // its limit, which is ours
+	l.spoken.Store(true)
 	for err == nil {
 		var report []byte
 		if report, err = readReport(r); err == nil {

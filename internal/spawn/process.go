@@ -31,7 +31,8 @@ func StartEngine(path string, args []string) (*Engine, error) {
 		return nil, err
 	}
 	kill := func() { p.Kill() } // it fails when there is nobody left
-	return &Engine{Commands: commands, Reports: reports, Kill: kill, End: func() {
+	reload := func() { p.Signal(syscall.SIGHUP) }
+	return &Engine{Commands: commands, Reports: reports, Kill: kill, Reload: reload, End: func() {
 		p.Kill()
 		p.Wait()
 		commands.Close()
