@@ -22,6 +22,7 @@ type hop struct {
 	sender string
 	relay  bool // name stands in the control files: no MX, no check for ourselves
 	name   string
+	shown  string // name as somebody wrote it, for the report
 	port   uint16
 	route  routes.Route
 }
@@ -43,7 +44,7 @@ type Candidate struct {
 // hop finds the route of a job: authsenders, then the empty sender's route,
 // qmtproutes and smtproutes (qmail-remote(8), CONTROL FILES).
 func (e *Engine) hop(j Job) (hop, error) {
-	h := hop{domain: j.Host, sender: j.Envelope.Sender, name: j.Host, port: 25}
+	h := hop{domain: j.Host, sender: j.Envelope.Sender, name: j.Host, shown: j.written(), port: 25}
 	if r, ok := e.AuthSenders.Lookup(h.sender); ok {
 		return h.via(r), nil
 	}
@@ -74,7 +75,7 @@ func (h hop) via(r routes.Route) hop {
 	if r.Relay == "" {
 		return h
 	}
-	h.relay = true
+	h.relay, h.shown = true, r.Relay
 	h.name, _ = toASCII(strings.TrimSuffix(r.Relay, "."))
 	return h
 }

@@ -42,7 +42,7 @@ func (e *Engine) Plan(ctx context.Context, job Job) (p *Plan, o report.Outcome) 
 	}
 	cands, cause := e.candidatesInTime(ctx, h)
 	if cause != report.Accepted {
-		return nil, report.Outcome{Cause: cause, Host: h.name}
+		return nil, report.Outcome{Cause: cause, Host: h.shown}
 	}
 	from, _ := e.DomainIPs.Lookup(h.sender)
 	return &Plan{hop: h, from: from, cands: passes(cands)}, o

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 
@@ -14,7 +15,10 @@ import (
 type Job struct {
 	// Host is where the mail goes: a name in lower-case A-labels without final
 	// dot, or an address literal in brackets as given.
-	Host     string
+	Host string
+	// Written, if set, is Host as it was given, where that is ASCII: reports name
+	// it so. Compat(qmail).
+	Written  string
 	Envelope smtp.Envelope
 	Message  *smtp.Message
 	// Seal, if set, gives the envelope at the last moment, when MAIL is about to
@@ -36,6 +40,9 @@ func (j *Job) envelope() smtp.Envelope {
 	return j.Envelope
 }
 
+// written is Host for a report.
+func (j *Job) written() string { return cmp.Or(j.Written, j.Host) }
+
 // ParseJob makes a Job of qmail-remote's arguments (host sender recip …). The
 // cause is Accepted when the job is sound. IDNA (RFC 5891, RFC 5895) is applied
 // here and nowhere else; a recipient's domain is not rewritten by it: its
@@ -52,6 +59,9 @@ func ParseJob(args []string, m *smtp.Message) (Job, report.Cause) {
 	}
 	host, ok := toASCII(strings.TrimSuffix(args[0], "."))
 	j.Host = host
+	if isASCII(args[0]) {
+		j.Written = args[0]
+	}
 	if !ok {
 		return j, report.NoSuchHost
 	}

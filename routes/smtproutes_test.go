@@ -189,20 +189,26 @@ func TestSMTPMissing(t *testing.T) {
 // A control file that is there and cannot be read defers, even if the cdb is
 // good; C84.
 func TestSMTPUnreadableC84(t *testing.T) {
-	dir := install(t, "")
-	control, _, _ := paths(dir)
-	if err := os.Remove(control); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(control, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []interface {
-		Lookup(string) (Route, bool, error)
-	}{OpenSMTP(paths(dir)), OpenSMTP(paths(dir)).Hold()} {
-		_, ok, err := s.Lookup("a")
-		if _, is := errors.AsType[*fs.PathError](err); !is || ok || errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%T: got %v, %v", s, ok, err)
+	for name, put := range map[string]func(control string) error{
+		"opens and can't be read": func(control string) error { return os.Mkdir(control, 0o755) },
+		// Of what root can't open, either, a link to itself is easily made.
+		"can't be opened": func(control string) error { return os.Symlink(control, control) },
+	} {
+		dir := install(t, "")
+		control, _, _ := paths(dir)
+		if err := os.Remove(control); err != nil {
+			t.Fatal(err)
+		}
+		if err := put(control); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []interface {
+			Lookup(string) (Route, bool, error)
+		}{OpenSMTP(paths(dir)), OpenSMTP(paths(dir)).Hold()} {
+			_, ok, err := s.Lookup("a")
+			if _, is := errors.AsType[*fs.PathError](err); !is || ok || errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: %T: got %v, %v", name, s, ok, err)
+			}
 		}
 	}
 }

@@ -108,6 +108,23 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// C64: an acceptance that comes before content in memory has been sent is none,
+// in one piece with the 354 or behind it.
+func TestEarlyAcceptanceOfHeld(t *testing.T) {
+	against(t, pipelining+group+accepted+"< 250 queued\n!stall", func(t *testing.T, conn net.Conn) {
+		ctx := context.Background()
+		c := New(conn, Params{Helo: "me.example", Timeout: time.Minute})
+		defer c.Quit()
+		if err := c.Greet(ctx); err != nil {
+			t.Fatal(err)
+		}
+		tx := c.Send(ctx, rcpts("r@y.example"), held(t, small))
+		if tx.Fault != smtp.Garbled || tx.Stage == smtp.AtDot || tx.Stage == smtp.AtQuit {
+			t.Errorf("got %q", result(tx))
+		}
+	})
+}
+
 // TestNothingFollows: where a transaction is brought to its end before the next
 // may begin.
 func TestNothingFollows(t *testing.T) {

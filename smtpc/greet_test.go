@@ -3,6 +3,7 @@ package smtpc
 import (
 	"context"
 	"net"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,6 +212,39 @@ func TestSecured(t *testing.T) {
 		tx := c.Send(ctx, smtp.Envelope{Sender: "s@x.example", Rcpts: []string{"r@y.example"}}, file(small))
 		if got := result(tx); got != "RCPT [550]" || tx.TLS != sec {
 			t.Errorf("%q under %v", got, tx.TLS)
+		}
+		c.Quit()
+		conn.Close()
+		for _, done := range []chan error{clear, under} {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// C45: so it is with a server that does not know EHLO any more.
+func TestSecuredHELO(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mine, theirs := smtptest.Pipe(4096)
+		inner, theirInner := smtptest.Pipe(4096)
+		clear, under := make(chan error, 1), make(chan error, 1)
+		go func() { clear <- serve(theirs, offersTLS+"> STARTTLS\n< 220 go") }()
+		go func() { under <- serve(theirInner, "> EHLO me.example\n< 502 what\n> HELO me.example\n< 250 mx") }()
+		c := New(mine, Params{Helo: "me.example", Timeout: time.Minute})
+		ctx := context.Background()
+		if err := c.Greet(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.RequestTLS(ctx); err != nil {
+			t.Fatal(err)
+		}
+		conn := c.Release()
+		if err := c.Secured(ctx, inner, smtp.Security{Version: "TLSv1.3"}); err != nil {
+			t.Fatal(err)
+		}
+		if x := c.Ext(); !reflect.DeepEqual(x, smtp.Extensions{}) {
+			t.Errorf("offers %+v", x)
 		}
 		c.Quit()
 		conn.Close()

@@ -54,8 +54,10 @@ func TestInstall(t *testing.T) {
 		}
 	}
 	for _, p := range []string{"qmail-rspawn", "qmail-rstat", "qmail-smtpd"} { // only when asked for
-		if _, err := os.Stat(filepath.Join(home, "bin", p)); !os.IsNotExist(err) {
-			t.Errorf("%s is installed (%v)", p, err)
+		for _, path := range []string{"bin/" + p, "man/man8/" + p + ".8"} {
+			if _, err := os.Stat(filepath.Join(home, path)); !os.IsNotExist(err) {
+				t.Errorf("%s is installed (%v)", path, err)
+			}
 		}
 	}
 	for _, p := range []string{"man8/qmail-remote.8", "man8/qmail-remote-io.8", "man8/ucspi-tlsc.8", "man8/qmail-tcpto.8", "man5/smtproutes.5", "man5/tlsdestinations.5"} {
@@ -86,5 +88,8 @@ func TestInstall(t *testing.T) {
 	})
 	if len(left) != 1 || left[0] != "bin/qmail-remote" {
 		t.Errorf("left behind: %v", left)
+	}
+	if _, err := os.Stat(filepath.Join(home, "run")); !os.IsNotExist(err) {
+		t.Errorf("run is left behind (%v)", err)
 	}
 }
