@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // client runs a client and gives its exit code and all it said.
@@ -21,6 +23,17 @@ func client(t *testing.T, in string, argv ...string) (int, string) {
 	cmd.Stdin = strings.NewReader(in)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	ended := make(chan struct{})
+	defer close(ended)
+	watch.Go(func() {
+		select {
+		case <-ended:
+		case <-time.After(patience / 10): // long before the client gives up, and with it whoever it waits for
+			t.Logf("%s has not ended in %v\n%s", argv[0], patience/10, stuck())
+		}
+	})
 	cmd.Run()
 	return cmd.ProcessState.ExitCode(), out.String()
 }

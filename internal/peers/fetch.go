@@ -21,7 +21,7 @@ func wanted() [][]string {
 	return [][]string{
 		{
 			"postfix", "libsasl2-modules", "libsasl2-modules-db", "sasl2-bin", "unbound", "knot", "tinycdb", "ucspi-tcp",
-			"daemontools", "swaks", "libnet-ssleay-perl", "curl", "openssl",
+			"daemontools", "s6", "systemd", "swaks", "libnet-ssleay-perl", "curl", "openssl",
 		},
 		{"exim4-daemon-heavy"},
 	}

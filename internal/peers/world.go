@@ -86,7 +86,7 @@ func lengthenLogQueue() error {
 // users writes passwd and group files into dir: the machine's own, the accounts the packages would have
 // made, and those of our own servers, with numbers nobody has.
 func users(dir string) error {
-	accounts := []string{"postfix", "postdrop", "Debian-exim", "qmaild", "tlsd"}
+	accounts := []string{"postfix", "postdrop", "Debian-exim", "qmaild", "nofiles", "qmaill", "tlsd"}
 	passwd, err := os.ReadFile("/etc/passwd")
 	if err != nil {
 		return err
