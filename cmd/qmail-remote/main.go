@@ -17,8 +17,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"postrider/internal/entry"
+	"postrider/internal/home"
 	"postrider/internal/report"
 	"postrider/internal/smtp"
 	"postrider/remote"
@@ -62,7 +64,8 @@ func deliver(ctx context.Context, argv []string, stdin *os.File) (o report.Outco
 	if err != nil {
 		return report.Outcome{Cause: report.UnreadableMessage}
 	}
-	engine, o := wire(filepath.Dir(self(argv[0])))
+	path, err := os.Executable()
+	engine, o := wire(helpers(path, err, argv[0], home.Dir()))
 	if engine == nil {
 		return o
 	}
@@ -73,12 +76,17 @@ func deliver(ctx context.Context, argv []string, stdin *os.File) (o report.Outco
 	return engine.Deliver(ctx, job)
 }
 
-// self is the path of the running program, beside which its helpers stand.
-func self(argv0 string) string {
-	if path, err := os.Executable(); err == nil {
-		return path
+// helpers is where the helpers stand: beside the running program. Without /proc
+// nobody can say where that is, and argv[0] is a bare name under qmail-rspawn;
+// then they are qmail's own.
+func helpers(path string, err error, argv0, dir string) string {
+	switch {
+	case err == nil:
+		return filepath.Dir(path)
+	case strings.Contains(argv0, "/"):
+		return filepath.Dir(argv0)
 	}
-	return argv0
+	return filepath.Join(dir, "bin")
 }
 
 // openMessage refuses a closed descriptor 0, in whose place the Go runtime has
