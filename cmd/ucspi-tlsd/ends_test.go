@@ -192,3 +192,20 @@ func TestDeadTLSProcess(t *testing.T) {
 		t.Errorf("in clear: exit %d", code)
 	}
 }
+
+// Few descriptors are enough. The limit is set by a program of another
+// ucspi-tlsd, which it does not ask for TLS.
+func TestFewDescriptors(t *testing.T) {
+	r := serve(t, early, keys(t), "-Z", "sh", "-c", `eval "exec $SSLCTLFD<&- $SSLREADFD<&- $SSLWRITEFD<&-"; ulimit -n 24; exec "$0"/ucspi-tlsd sh -c "$1"`, early, starttls+echo)
+	r.hears("220 clear")
+	r.say("STARTTLS\n")
+	r.hears("220 go")
+	r.secure(config("mx.example"))
+	r.say("quit\n")
+	if text, err := io.ReadAll(r.r); !strings.HasSuffix(string(text), "\n.\nheard quit\n") {
+		t.Errorf("%q, %v", text, err)
+	}
+	if code, log := r.over(); code != 5 || log != "" {
+		t.Errorf("exit %d: %s", code, log)
+	}
+}

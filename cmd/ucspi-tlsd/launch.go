@@ -82,6 +82,11 @@ func (l *launch) run(ends offer) error {
 		command = 'Y'
 	}
 	files := fdconn.Inherited(64)
+	last := len(files) // no longer than it must be: ulimit -n may be low
+	for last > 6 && files[last-1] == fdconn.Closed {
+		last--
+	}
+	files = files[:last]
 	copy(files, []int{0, 1, 2, ends[0], ends[1], ends[2]})
 	for fd := 6; fd < len(files); fd++ {
 		files[fd] = fdconn.Closed
