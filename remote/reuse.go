@@ -42,12 +42,20 @@ func (t *trial) reuse(ctx context.Context, c *Candidate, addrs []netip.AddrPort)
 
 // stale reports whether a conversation ended because the server had lost
 // interest in it, and without doubt as to the message: dropped, or 421, before
-// the end of the content was sent (RFC 5321 §3.8).
+// the end of the content was sent (RFC 5321 §3.8). Only for one that others have
+// used before.
 func stale(t *smtp.Transaction) bool {
 	if t.Stage >= smtp.AtDot {
 		return false
 	}
-	return t.Fault == smtp.Dropped || t.Fault == smtp.NoFault && t.Reply.Code == 421
+	return t.Fault == smtp.Dropped || t.Fault == smtp.NoFault && t.Reply.Code == 421 || weary(t)
+}
+
+// weary reports whether a server has refused MAIL for good.
+// Field: some do so when they want no more messages in one conversation, or when
+// they have lost count in it; of the sender, a fresh one tells.
+func weary(t *smtp.Transaction) bool {
+	return t.Stage == smtp.AtMail && t.Fault == smtp.NoFault && t.Reply.Permanent()
 }
 
 // key is all that could change what a conversation with peer means.

@@ -59,10 +59,11 @@ func TestOneRoundTrip(t *testing.T) {
 		most    int64 // writes of the server
 		overlap bool
 	}{
-		"clear":    {sink.Config{}, n + n/2, true},
-		"CHUNKING": {sink.Config{Chunking: true}, n + 10, false},
-		"lockstep": {sink.Config{Lockstep: true}, 5*n + 10, false},
-		"TLS":      {sink.Config{TLS: &tls.Config{Certificates: []tls.Certificate{smtptest.Certificate("mx.example")}}}, n + n/2, true},
+		"clear":              {sink.Config{}, n + n/2, true},
+		"CHUNKING":           {sink.Config{Chunking: true}, n + 10, false},
+		"lockstep":           {sink.Config{Lockstep: true}, 5*n + 10, false},
+		"TLS":                {sink.Config{TLS: &tls.Config{Certificates: []tls.Certificate{smtptest.Certificate("mx.example")}}}, n + n/2, true},
+		"CHUNKING under TLS": {sink.Config{Chunking: true, TLS: &tls.Config{Certificates: []tls.Certificate{smtptest.Certificate("mx.example")}}}, n + 10, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
