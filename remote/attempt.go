@@ -16,10 +16,10 @@ import (
 // once, on a fresh connection, so that an address hears from us a few times at
 // the most.
 type manner struct {
-	policy     tlspolicy.Policy
-	key        string // of conversations held so, see trial.key; "" where none is kept
-	heloOnly   bool   // it dropped us for EHLO
-	noChunking bool   // it offers BDAT and doesn't understand it
+	policy     *tlspolicy.Policy // nobody changes what it points to
+	key        string            // of conversations held so, see trial.key; "" where none is kept
+	heloOnly   bool              // it dropped us for EHLO
+	noChunking bool              // it offers BDAT and doesn't understand it
 	// session is the chance to resume an earlier TLS session; nil where none is
 	// kept. It weakens to a full handshake.
 	session *tlspolicy.Session
@@ -36,7 +36,7 @@ func (m *manner) weaker(t *smtp.Transaction) bool {
 		return true
 	case brokeTLS(t) && m.policy.MayPlain():
 		// Opportunistic TLS never strands a message (RFC 7435 §3).
-		m.policy = tlspolicy.Policy{Mode: tlspolicy.None}
+		m.policy = &tlspolicy.Policy{Mode: tlspolicy.None}
 		return true
 	case t.Stage == smtp.AtHELO && t.Fault == smtp.Dropped && !m.heloOnly:
 		m.heloOnly = true // Field: some close the connection at EHLO's refusal
@@ -74,7 +74,7 @@ func (t *trial) converse(ctx context.Context, c *Candidate, conn net.Conn, peer 
 			return tx
 		}
 		if m.policy.Mode != c.Policy.Mode {
-			m.key = t.manner(&m.policy, peer).key
+			m.key = t.manner(m.policy, peer).key
 		}
 		var err error
 		if conn, err = t.alone(ctx, t.from, peer); err != nil {
@@ -85,7 +85,7 @@ func (t *trial) converse(ctx context.Context, c *Candidate, conn net.Conn, peer 
 
 // manner is how peer is spoken to at first.
 func (t *trial) manner(p *tlspolicy.Policy, peer netip.AddrPort) *manner {
-	m := &manner{policy: *p}
+	m := &manner{policy: p}
 	if t.Conns != nil || t.Sessions {
 		m.key = t.key(p, peer)
 	}
@@ -98,7 +98,7 @@ func (t *trial) attempt(ctx context.Context, m *manner, to *Candidate, conn net.
 	h.Conn = conn
 	if m.policy.Implicit {
 		h.Envelope = t.job.envelope()
-		return t.underTLS(ctx, h)
+		return t.UnderTLS.Converse(ctx, h)
 	}
 	if h.QMTP {
 		if m.policy.Required() { // QMTP has no STARTTLS
@@ -107,30 +107,39 @@ func (t *trial) attempt(ctx context.Context, m *manner, to *Candidate, conn net.
 		}
 		return t.byQMTP(ctx, h)
 	}
-	c := smtpc.New(conn, h.Params)
-	if err := c.Greet(ctx); err != nil {
-		c.Close()
-		return ended(err)
-	}
-	if m.policy.Mode != tlspolicy.None && (c.Ext().StartTLS || m.policy.Required()) {
-		err := c.RequestTLS(ctx)
-		if err == nil {
-			h.Conn, h.Envelope = c.Release(), t.job.envelope()
-			return t.underTLS(ctx, h)
-		}
-		// A server that refuses STARTTLS and stays is spoken to in clear.
-		if tx := ended(err); m.policy.Required() || tx.Fault != smtp.NoTLS || tx.Reply.Code == 421 {
-			c.Quit()
-			return tx
-		}
+	c, tx := h.open(ctx)
+	if tx != nil {
+		return tx
 	}
 	h.Envelope = t.job.envelope()
+	if c == nil {
+		return t.UnderTLS.Converse(ctx, h)
+	}
 	return finish(ctx, c, h)
 }
 
-func (t *trial) underTLS(ctx context.Context, h *Handover) *smtp.Transaction {
-	tx := t.UnderTLS.Converse(ctx, h)
-	return &tx
+// open has a connection greeted. The conversation goes on in clear, or, where c
+// is nil, under TLS on h.Conn; or it has ended as tx says.
+func (h *Handover) open(ctx context.Context) (c *smtpc.Conn, tx *smtp.Transaction) {
+	c = smtpc.New(h.Conn, h.Params)
+	if err := c.Greet(ctx); err != nil {
+		c.Close()
+		return nil, ended(err)
+	}
+	if h.Policy.Mode == tlspolicy.None || !c.Ext().StartTLS && !h.Policy.Required() {
+		return c, nil
+	}
+	err := c.RequestTLS(ctx)
+	if err == nil {
+		h.Conn = c.Release()
+		return nil, nil
+	}
+	// A server that refuses STARTTLS and stays is spoken to in clear.
+	if tx := ended(err); h.Policy.Required() || tx.Fault != smtp.NoTLS || tx.Reply.Code == 421 {
+		c.Quit()
+		return nil, tx
+	}
+	return c, nil
 }
 
 func (t *trial) byQMTP(ctx context.Context, h *Handover) *smtp.Transaction {
@@ -205,30 +214,40 @@ type InProcess struct {
 }
 
 func (p InProcess) secure(ctx context.Context, h *Handover) (net.Conn, tlspolicy.Info, error) {
+	ctx, stop := context.WithTimeout(ctx, h.Params.Timeout)
+	defer stop()
 	if p.Resume != nil && h.Session != nil {
-		return p.Resume(ctx, h.Session, h.Policy, h.Conn)
+		return p.Resume(ctx, h.Session, *h.Policy, h.Conn)
 	}
-	return p.Secure(ctx, h.Policy, h.Conn)
+	return p.Secure(ctx, *h.Policy, h.Conn)
 }
 
 // Converse implements Converser.
-func (p InProcess) Converse(ctx context.Context, h *Handover) smtp.Transaction {
-	patience, stop := context.WithTimeout(ctx, h.Params.Timeout)
-	defer stop()
-	secured, info, err := p.secure(patience, h)
+func (p InProcess) Converse(ctx context.Context, h *Handover) *smtp.Transaction {
+	c, tx := p.open(ctx, h)
+	if tx != nil {
+		return tx
+	}
+	return finish(ctx, c, h)
+}
+
+// open begins the conversation anew under TLS, unless it has ended as tx says.
+func (p InProcess) open(ctx context.Context, h *Handover) (c *smtpc.Conn, tx *smtp.Transaction) {
+	secured, info, err := p.secure(ctx, h)
 	if err != nil {
 		h.Conn.Close()
 		fault := smtp.TLSFailed
 		if e := new(tlspolicy.Error); errors.As(err, &e) && e.What == tlspolicy.Local {
 			fault = smtp.TLSLocal
 		}
-		return smtp.Transaction{Ending: smtp.Ending{Stage: smtp.AtTLS, Fault: fault, Detail: err.Error()}}
+		return nil, &smtp.Transaction{Ending: smtp.Ending{Stage: smtp.AtTLS, Fault: fault, Detail: err.Error()}}
 	}
 	h.Params.TLS = smtp.Security{Version: info.Version, Cipher: info.Cipher, Verified: info.Verified}
 	if h.QMTP {
-		return qmtp.Send(ctx, secured, h.Envelope, h.Message, h.Params.Timeout, h.Params.TLS)
+		tx := qmtp.Send(ctx, secured, h.Envelope, h.Message, h.Params.Timeout, h.Params.TLS)
+		return nil, &tx
 	}
-	c := smtpc.New(secured, h.Params)
+	c = smtpc.New(secured, h.Params)
 	hello := c.Hello
 	if h.Policy.Implicit {
 		hello = c.Greet
@@ -237,7 +256,7 @@ func (p InProcess) Converse(ctx context.Context, h *Handover) smtp.Transaction {
 		c.Close()
 		tx := ended(err)
 		tx.TLS = h.Params.TLS
-		return *tx
+		return nil, tx
 	}
-	return *finish(ctx, c, h)
+	return c, nil
 }

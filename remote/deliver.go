@@ -26,7 +26,7 @@ func (e *Engine) Deliver(ctx context.Context, job Job) report.Outcome {
 	if plan == nil {
 		return o
 	}
-	return e.Carry(ctx, plan, job)
+	return *e.Carry(ctx, plan, &job)
 }
 
 // Plan finds out where a job goes. Without a plan, the outcome says why.
@@ -49,18 +49,18 @@ func (e *Engine) Plan(ctx context.Context, job Job) (p *Plan, o report.Outcome) 
 }
 
 // Carry tries a plan's candidates until somebody decides.
-func (e *Engine) Carry(ctx context.Context, p *Plan, job Job) (o report.Outcome) {
+//
+// From here on down what is large goes by reference: thousands of deliveries may
+// wait for their servers at once, each with its stack.
+func (e *Engine) Carry(ctx context.Context, p *Plan, job *Job) (o *report.Outcome) {
 	defer func() {
 		if recover() != nil {
-			o = report.Outcome{Cause: report.Crashed}
+			o = &report.Outcome{Cause: report.Crashed}
 		}
 	}()
 	ctx, stop := context.WithTimeout(ctx, e.limit(job))
 	defer stop()
-	t := trial{Engine: e, job: job, hop: p.hop, from: p.from, left: maxTries}
-	if len(p.cands) > 0 {
-		t.first = p.cands[0].Pref
-	}
+	t := e.trial(p, job)
 	if job.Ride != nil && t.board(ctx, p.cands) == stopHere {
 		return t.last
 	}
@@ -78,17 +78,28 @@ func (e *Engine) Carry(ctx context.Context, p *Plan, job Job) (o report.Outcome)
 	return t.outcome()
 }
 
+func (e *Engine) trial(p *Plan, job *Job) *trial {
+	t := &trial{Engine: e, job: job, hop: &p.hop, from: &p.from, timeouts: e.Timeouts, left: maxTries}
+	if e.kept != nil {
+		t.timeouts = e.kept.Table()
+	}
+	if len(p.cands) > 0 {
+		t.first = p.cands[0].Pref
+	}
+	return t
+}
+
 // limit is how long a delivery may take in all: every reply as slow as
 // timeoutremote lets it be, and the content not slower than a crawl. A year is
 // enough, and far from what a Duration can hold.
-func (e *Engine) limit(job Job) time.Duration {
+func (e *Engine) limit(job *Job) time.Duration {
 	const year = 365 * 24 * time.Hour
 	reply := min(e.Control.TimeoutRemote, year) + min(e.Control.TimeoutConnect, year)
 	return 12*reply + time.Duration(min(job.Message.Size/slowest, int64(year/time.Second)))*time.Second
 }
 
 // Longest is how long Plan and Carry may take together, at the most.
-func (e *Engine) Longest(job Job) time.Duration { return e.dnsLimit() + e.limit(job) }
+func (e *Engine) Longest(job *Job) time.Duration { return e.dnsLimit() + e.limit(job) }
 
 func (e *Engine) dnsLimit() time.Duration {
 	if e.Control.TimeoutDNS > 0 {
@@ -122,10 +133,12 @@ func passes(cands []Candidate) []Candidate {
 // trial is the state of one delivery as it goes through its candidates.
 type trial struct {
 	*Engine
-	job  Job
-	hop  hop
-	from routes.Source
-	left int // addresses that may still be tried
+	job  *Job
+	hop  *hop
+	from *routes.Source
+
+	timeouts Timeouts // of this delivery
+	left     int      // addresses that may still be tried
 
 	first uint16 // the best preference
 
@@ -135,7 +148,7 @@ type trial struct {
 	// ours is why this host could not be asked, if the reason is on our side.
 	ours *report.Outcome
 
-	last       report.Outcome
+	last       *report.Outcome
 	soft, hard kept // the first of each kind
 	// unheard: a host that comes before all that have spoken could not be
 	// asked. It may well take, once it is back, what a lesser one refuses.
@@ -155,7 +168,7 @@ func (t *trial) host(ctx context.Context, c *Candidate) next {
 		return nextHost
 	}
 	if c.Fails != report.Accepted {
-		return t.file(report.Outcome{Cause: c.Fails, Host: c.Host, Detail: c.Detail}, nextHost)
+		return t.file(&report.Outcome{Cause: c.Fails, Host: c.Host, Detail: c.Detail}, nextHost)
 	}
 	t.ours = nil
 	addrs := t.unblocked(c.Addrs)
@@ -170,7 +183,7 @@ func (t *trial) host(ctx context.Context, c *Candidate) next {
 		t.left -= len(addrs) - len(rest)
 		addrs = rest
 		if conn == nil && t.ours != nil {
-			return t.file(*t.ours, nextHost)
+			return t.file(t.ours, nextHost)
 		}
 		if conn == nil {
 			break
@@ -185,13 +198,14 @@ func (t *trial) host(ctx context.Context, c *Candidate) next {
 
 // hear files what became of a conversation, and judges it.
 func (t *trial) hear(tx *smtp.Transaction, peer netip.AddrPort) next {
-	return t.file(report.Of(*tx, peer.Addr().String()), judge(tx))
+	o := report.Of(*tx, peer.Addr().String())
+	return t.file(&o, judge(tx))
 }
 
 func (t *trial) unblocked(addrs []netip.AddrPort) []netip.AddrPort {
 	var free []netip.AddrPort
 	for _, a := range addrs {
-		if !t.Timeouts.Blocked(a.Addr()) {
+		if !t.timeouts.Blocked(a.Addr()) {
 			free = append(free, a)
 		}
 	}
@@ -199,14 +213,14 @@ func (t *trial) unblocked(addrs []netip.AddrPort) []netip.AddrPort {
 }
 
 // file keeps an outcome for the end, in case nobody decides.
-func (t *trial) file(o report.Outcome, v next) next {
+func (t *trial) file(o *report.Outcome, v next) next {
 	t.last = o
 	k := &t.soft
 	if o.Letter() == 'D' {
 		k = &t.hard
 	}
 	if k.Outcome == nil || k.tentative && !t.tentative {
-		*k = kept{&o, t.tentative}
+		*k = kept{o, t.tentative}
 	}
 	return v
 }
@@ -214,12 +228,12 @@ func (t *trial) file(o report.Outcome, v next) next {
 // outcome is what is said when every candidate has been tried: a failure for
 // good only when nobody failed softly and nobody better went unheard, and the
 // best-preferred one's words.
-func (t *trial) outcome() report.Outcome {
+func (t *trial) outcome() *report.Outcome {
 	switch {
 	case t.soft.Outcome != nil:
-		return *t.soft.Outcome
+		return t.soft.Outcome
 	case t.hard.Outcome != nil && t.left > 0 && !t.unheard:
-		return *t.hard.Outcome
+		return t.hard.Outcome
 	}
-	return report.Outcome{Cause: report.NoConnection}
+	return &report.Outcome{Cause: report.NoConnection}
 }

@@ -94,7 +94,7 @@ func (t *trial) race(ctx context.Context, addrs []netip.AddrPort) (conn net.Conn
 }
 
 // alone is connect for where nothing else goes on beside it.
-func (e *Engine) alone(ctx context.Context, from routes.Source, to netip.AddrPort) (net.Conn, error) {
+func (e *Engine) alone(ctx context.Context, from *routes.Source, to netip.AddrPort) (net.Conn, error) {
 	if e.DialAlone == nil {
 		return e.connect(ctx, from, to)
 	}
@@ -102,18 +102,18 @@ func (e *Engine) alone(ctx context.Context, from routes.Source, to netip.AddrPor
 }
 
 // connect is for one address, within timeoutconnect.
-func (e *Engine) connect(ctx context.Context, from routes.Source, to netip.AddrPort) (net.Conn, error) {
+func (e *Engine) connect(ctx context.Context, from *routes.Source, to netip.AddrPort) (net.Conn, error) {
 	return e.within(ctx, e.Dial, from, to)
 }
 
-func (e *Engine) within(ctx context.Context, dial dialer, from routes.Source, to netip.AddrPort) (net.Conn, error) {
+func (e *Engine) within(ctx context.Context, dial dialer, from *routes.Source, to netip.AddrPort) (net.Conn, error) {
 	ctx, stop := context.WithTimeout(ctx, e.Control.TimeoutConnect)
 	defer stop()
 	return dial(ctx, source(from, to), to)
 }
 
 // source is the address that control/domainips has for a connection.
-func source(from routes.Source, to netip.AddrPort) netip.Addr {
+func source(from *routes.Source, to netip.AddrPort) netip.Addr {
 	if to.Addr().Is6() {
 		return from.V6.WithZone(from.Iface) // a link-local address is of one interface
 	}
@@ -125,9 +125,9 @@ func source(from routes.Source, to netip.AddrPort) netip.Addr {
 func (t *trial) mark(ctx context.Context, to netip.AddrPort, err error) {
 	switch {
 	case err == nil:
-		t.Timeouts.Answered(to.Addr())
+		t.timeouts.Answered(to.Addr())
 	case ctx.Err() == nil && isTimeout(err):
-		t.Timeouts.TimedOut(to.Addr())
+		t.timeouts.TimedOut(to.Addr())
 	}
 	if o := ownFault(err, source(t.from, to)); o != nil {
 		t.ours = o

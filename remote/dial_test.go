@@ -100,7 +100,7 @@ func TestRace(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var closed []string
 				to := &timeouts{}
-				tr := &trial{Engine: &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: to, Dial: c.net.dial(&closed)}}
+				tr := &trial{from: &routes.Source{}, timeouts: to, Engine: &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: to, Dial: c.net.dial(&closed)}}
 				start := time.Now()
 				conn, peer, rest := tr.race(t.Context(), addrPorts(c.addrs...))
 				if took := time.Since(start); took != c.took {
@@ -126,7 +126,7 @@ func TestRaceLoserIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var closed []string
 		p := peers{"192.0.2.1": {stagger, nil}, "192.0.2.2": {0, nil}}
-		tr := &trial{Engine: &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: &timeouts{}, Dial: p.dial(&closed)}}
+		tr := &trial{from: &routes.Source{}, timeouts: &timeouts{}, Engine: &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: &timeouts{}, Dial: p.dial(&closed)}}
 		conn, peer, rest := tr.race(t.Context(), addrPorts("192.0.2.1", "192.0.2.2"))
 		if conn == nil || len(rest) != 1 {
 			t.Fatalf("conn %v, rest %v", conn, rest)
@@ -142,7 +142,7 @@ func TestRaceCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var closed []string
 		to := &timeouts{}
-		tr := &trial{Engine: &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: to, Dial: peers{}.dial(&closed)}}
+		tr := &trial{from: &routes.Source{}, timeouts: to, Engine: &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: to, Dial: peers{}.dial(&closed)}}
 		ctx, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
 		if conn, _, _ := tr.race(ctx, addrPorts("192.0.2.1", "192.0.2.2")); conn != nil {
@@ -210,7 +210,7 @@ func TestOwnFault(t *testing.T) {
 				to := &timeouts{}
 				e := &Engine{Control: control.Snapshot{TimeoutConnect: time.Minute}, Timeouts: to, Dial: p.dial(new([]string))}
 				from := routes.Source{V4: netip.MustParseAddr("192.0.2.99")}
-				o := e.Carry(t.Context(), &Plan{from: from, cands: cands}, Job{Message: &smtp.Message{}})
+				o := e.Carry(t.Context(), &Plan{from: from, cands: cands}, &Job{Message: &smtp.Message{}})
 				if o.Cause != c.cause || len(to.timedOut) > 0 {
 					t.Errorf("%s: %+v; timed out %v", c.name, o, to.timedOut)
 				}

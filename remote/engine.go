@@ -91,5 +91,5 @@ type Engine struct {
 	// Sessions says that UnderTLS keeps TLS sessions, under keys like those of Conns.
 	Sessions bool
 
-	timeouts *tcpto.Kept // that of Hold
+	kept *tcpto.Kept // that of Hold; nil: Timeouts is for the one delivery there is
 }

@@ -10,23 +10,15 @@ import (
 	"postrider/tcpto"
 )
 
-// Hold prepares e for many deliveries, of which each gets its own by Fresh: files
-// are read, and interfaces asked for, as seldom as can be. smtproutes is held as
-// it is now; who changes it must make a new Engine.
+// Hold prepares e for many deliveries: files are read, and interfaces asked for,
+// as seldom as can be, and each delivery has a tcpto table of its own. smtproutes
+// is held as it is now; who changes it must make a new Engine.
 func (e *Engine) Hold(dir string) {
 	if r, ok := e.Routes.(*routes.SMTP); ok {
 		e.Routes = r.Hold()
 	}
-	e.timeouts = tcpto.Keep(timeoutFiles(dir))
+	e.kept = tcpto.Keep(timeoutFiles(dir))
 	e.Interfaces = (&lately{ask: e.Interfaces}).get
-}
-
-// Fresh is a copy of e for one delivery of many, with a tcpto table of its own.
-// Hold comes first.
-func (e *Engine) Fresh() *Engine {
-	fresh := *e
-	fresh.Timeouts = e.timeouts.Table()
-	return &fresh
 }
 
 // lately is the addresses of this machine as of a moment ago. What a new one can

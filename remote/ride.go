@@ -76,7 +76,7 @@ func (t *trial) board(ctx context.Context, cands []Candidate) next {
 			continue
 		}
 		t.tentative = c.Policy.PreferTLS
-		h := t.handover(&manner{policy: c.Policy, key: r.key}, c, r.peer)
+		h := t.handover(&manner{policy: &c.Policy, key: r.key}, c, r.peer)
 		tx := h.transact(r.begun.Conn(), func(next func() (smtpc.Following, bool)) (*smtp.Transaction, *smtpc.Begun) {
 			return r.begun.Finish(ctx, next)
 		})

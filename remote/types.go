@@ -14,7 +14,7 @@ import (
 // the 220 to STARTTLS, or just connected when Policy.Implicit.
 type Handover struct {
 	Conn     net.Conn
-	Policy   tlspolicy.Policy
+	Policy   *tlspolicy.Policy
 	Params   smtpc.Params
 	Creds    *smtpc.Credentials // nil: no AUTH
 	Envelope smtp.Envelope
@@ -46,5 +46,5 @@ type Conns interface {
 // at AtTLS with TLSFailed. qmail-remote runs it in processes of their own
 // (internal/chain), the engine in this one (InProcess).
 type Converser interface {
-	Converse(ctx context.Context, h *Handover) smtp.Transaction
+	Converse(ctx context.Context, h *Handover) *smtp.Transaction
 }

@@ -81,9 +81,6 @@ func (c *Conn) listen(f flight) {
 	if c.owed != 0 {
 		panic("smtpc: a flight before the last one was answered")
 	}
-	if cap(c.ears) < f.replies {
-		c.ears = make(chan heard, f.replies) // sending never blocks
-	}
 	c.flight, c.owed, c.wrote = f, f.replies, 0
 	conn, ok := c.nc.(alone)
 	if c.inline = ok && 0 <= f.size && f.size <= smallFlight; c.inline {
@@ -97,6 +94,9 @@ func (c *Conn) listen(f flight) {
 // attend begins to listen beside the writing.
 func (c *Conn) attend() {
 	f := c.flight
+	if cap(c.ears) < f.replies {
+		c.ears = make(chan heard, f.replies) // sending never blocks
+	}
 	c.ear.Store(earClosed)
 	c.halted.Store(false)
 	c.nc.SetReadDeadline(time.Time{}) // nothing is due while we speak

@@ -25,7 +25,7 @@ const roleVariable = "POSTRIDER_RSPAWN_ROLE"
 
 const (
 	roleFar  = "far"  // the server, and the relay before it
-	roleMany = "many" // an engine with thousands of deliveries, see memory.go
+	roleMany = "many" // an engine with thousands of deliveries, see many.go
 )
 
 // Both ends of the line, and the addresses of the servers at its far end.
@@ -46,7 +46,7 @@ func play(role string) int {
 	case roleFar:
 		err = farSide()
 	case roleMany:
-		err = many()
+		err = manyEngine()
 	default:
 		err = fmt.Errorf("no role %q", role)
 	}

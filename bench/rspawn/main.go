@@ -15,10 +15,12 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -42,14 +44,14 @@ func main() {
 	flag.StringVar(&o.remote, "remote", "bin/qmail-remote", "the qmail-remote that it runs for comparison")
 	flag.StringVar(&o.data, "data", "", "a file that results are appended to")
 	flag.IntVar(&o.n, "n", 2000, "deliveries a round")
-	flag.StringVar(&o.inflight, "inflight", "100", "deliveries at a time, 255 at most; for throughput several, with commas between")
+	flag.StringVar(&o.inflight, "inflight", "", "deliveries at a time, several with commas between; 100, for latency 100,255, for memory 255,2000")
 	flag.IntVar(&o.domains, "domains", 50, "destinations")
 	flag.IntVar(&o.rcpts, "rcpts", 1, "recipients a message, all at one destination")
 	flag.IntVar(&o.size, "size", 4096, "bytes a message")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each")
 	flag.IntVar(&o.perhost, "perhost", 255, "deliveries at a time to one destination")
 	flag.BoolVar(&o.alone, "alone", false, "measure the engine's throughput alone")
-	flag.BoolVar(&o.tls, "tls", false, "throughput under TLS")
+	flag.BoolVar(&o.tls, "tls", false, "throughput or memory under TLS alone")
 	flag.DurationVar(&o.rtt, "rtt", 40*time.Millisecond, "round-trip time, for latency")
 	flag.DurationVar(&o.dns, "dns", 20*time.Millisecond, "time that each answer of DNS takes, for latency")
 	flag.Parse()
@@ -74,13 +76,30 @@ func run(o options) error {
 	fmt.Printf("load %s at the start\n", strings.Join(strings.Fields(string(load))[:3], " "))
 	switch o.mode {
 	case "throughput":
-		return throughput(o)
+		return o.each("100", func(n int) error { return compare(o, n) })
 	case "latency":
 		return latency(o)
 	case "memory":
 		return memory(o)
 	}
 	return fmt.Errorf("no mode %q", o.mode)
+}
+
+// each calls do with each number of deliveries at a time.
+func (o *options) each(preset string, do func(inflight int) error) error {
+	for _, word := range strings.Split(cmp.Or(o.inflight, preset), ",") {
+		n, err := strconv.Atoi(word)
+		if err == nil && n < 1 {
+			err = fmt.Errorf("%d deliveries at a time", n)
+		}
+		if err != nil {
+			return err
+		}
+		if err := do(n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // record appends a result for bench/plot.

@@ -2,19 +2,18 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
-	"runtime"
+	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"postrider/internal/engine"
 	"postrider/internal/sink"
 	"postrider/internal/spawn"
 )
@@ -45,8 +44,10 @@ func (g *gate) shut() {
 func (g *gate) release() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	close(g.open)
-	g.open = nil
+	if g.open != nil {
+		close(g.open)
+		g.open = nil
+	}
 }
 
 // wait waits until n messages are held.
@@ -62,61 +63,122 @@ func (g *gate) wait(n int) error {
 	return errors.New("not all messages came to be held within a minute")
 }
 
+// calm is how long deliveries have been waiting when they are weighed for the
+// second time: the engine has collected its garbage by then.
+const calm = 8 * time.Second
+
 // memory prints what a qmail-rspawn occupies, and what a delivery does in which
 // the server has the whole message and has not answered yet.
 func memory(o options) error {
-	fmt.Printf("Pss of front and engine together, in kB; %d bytes a message; medians of %d rounds\n", o.size, o.rounds)
-	fmt.Printf("%-24s %10s %10s %12s %14s\n", "", "at rest", "worked", "in flight", "each in flight")
-	for _, o.tls = range []bool{false, true} {
-		name := map[bool]string{false: "clear", true: "TLS"}[o.tls]
-		w := weights{}
-		for range o.rounds {
-			if err := w.rspawn(o); err != nil {
+	fmt.Printf("Pss in kB, of front and engine together where not said otherwise; %d bytes a message; medians of %d rounds.\n", o.size, o.rounds)
+	fmt.Printf("Weighed when all deliveries have come to wait at once, and %v later; a delivery's part is what exceeds the engine at rest.\n", calm)
+	fmt.Printf("%-30s %10s %10s %10s %10s %10s %10s\n", "", "at rest", "at once", "each", "later", "each", "worked")
+	return o.each("255,2000", func(n int) error {
+		o := o
+		o.domains = n // a destination never met before gets few at once
+		for _, tls := range []bool{false, true} {
+			if o.tls && !tls {
+				continue
+			}
+			o := o
+			o.tls = tls
+			if err := o.weigh(n); err != nil {
 				return err
 			}
 		}
-		fmt.Printf("%-24s %10.0f %10.0f %12.0f %14.1f\n", "255, "+name, middle(w.rest), middle(w.worked), middle(w.full), middle(w.each))
-	}
-	for _, o.tls = range []bool{false, true} {
-		name := map[bool]string{false: "clear", true: "TLS"}[o.tls]
-		if err := o.many(name, 2000); err != nil {
+		return nil
+	})
+}
+
+// weigh prints one line, of several rounds.
+func (o options) weigh(n int) error {
+	var w weights
+	for i := range o.rounds {
+		fmt.Fprintf(os.Stderr, "%d in flight, %s, round %d\n", n, o.manner(), i+1)
+		if err := w.round(o, n); err != nil {
 			return err
 		}
 	}
-	return nil
+	return w.print(o, n)
+}
+
+// manner is how deliveries go.
+func (o *options) manner() string {
+	if o.tls {
+		return "TLS"
+	}
+	return "clear"
 }
 
 // weights are in kB, one of each a round.
-type weights struct{ rest, worked, full, each []float64 }
-
-func middle(v []float64) float64 {
-	c := contestant{}
-	for _, x := range v {
-		c.rounds = append(c.rounds, figures{rate: x})
-	}
-	return c.median(func(f figures) float64 { return f.rate })
+type weights struct {
+	rest, full, settled, worked []float64
+	inside                      inside // of the last round
 }
 
-// rspawn weighs a qmail-rspawn at rest, after o.n deliveries, and (another one)
-// with 255 in flight.
-func (w *weights) rspawn(o options) error {
-	const n = 255
-	o.domains = n
+func middle(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}
+
+func (w *weights) print(o options, n int) error {
+	rest, full, settled := middle(w.rest), middle(w.full), middle(w.settled)
+	name, worked := fmt.Sprintf("%d, %s", n, o.manner()), "-"
+	if n > spawn.MaxLimit {
+		name += " (engine alone)"
+	} else {
+		worked = fmt.Sprintf("%.0f", middle(w.worked))
+	}
+	each := (settled - rest) / float64(n)
+	fmt.Printf("%-30s %10.0f %10.0f %10.1f %10.0f %10.1f %10s\n", name, rest, full, (full-rest)/float64(n), settled, each, worked)
+	if n > spawn.MaxLimit {
+		fmt.Printf("%30s %s\n", "of these later:", w.inside)
+	}
+	return o.record("memory "+o.manner(), "kB a delivery", float64(n), each)
+}
+
+// round weighs a qmail-rspawn, or an engine alone, with n deliveries in flight.
+func (w *weights) round(o options, n int) error {
 	var g gate
 	servers, routes, err := serve(o, sink.Config{Took: g.took})
 	if err != nil {
 		return err
 	}
 	defer closeAll(servers)
-	control := map[string]string{"smtproutes": routes}
+	defer g.release()
+	control := map[string]string{"smtproutes": routes, "concurrencyremote": fmt.Sprintln(n)}
 	if o.tls {
 		control["trustanchors"] = "/nonexistent\n"
 	}
-	home, err := makeHome(o, n, control)
+	home, err := makeHome(o, 255, control)
 	defer os.RemoveAll(home)
 	if err != nil {
 		return err
 	}
+	if n > spawn.MaxLimit {
+		return w.engine(home, &g, n)
+	}
+	return w.rspawn(o, home, &g, n)
+}
+
+// weigh weighs twice while n messages are held.
+func (w *weights) weigh(pid, n int, g *gate) error {
+	if err := g.wait(n); err != nil {
+		return err
+	}
+	full, err := weigh(pid)
+	if err != nil {
+		return err
+	}
+	time.Sleep(calm)
+	settled, err := weigh(pid)
+	w.full, w.settled = append(w.full, full), append(w.settled, settled)
+	return err
+}
+
+// rspawn weighs a qmail-rspawn at rest, with n in flight, and after o.n more
+// deliveries.
+func (w *weights) rspawn(o options, home string, g *gate, n int) error {
 	jobs := func(n int) []job {
 		list := make([]job, n)
 		for i := range list {
@@ -142,19 +204,63 @@ func (w *weights) rspawn(o options) error {
 		_, _, err := u.deliver(jobs(n), n)
 		done <- err
 	}()
-	err = g.wait(n)
-	full, weighed := weigh(u.cmd.Process.Pid)
+	err = w.weigh(u.cmd.Process.Pid, n, g)
 	g.release()
-	if err := errors.Join(err, weighed, <-done); err != nil {
+	if err := errors.Join(err, <-done); err != nil {
 		return err
 	}
 	if _, _, err := u.deliver(jobs(o.n), 100); err != nil {
 		return err
 	}
 	worked, err := weigh(u.cmd.Process.Pid)
-	w.rest, w.full, w.worked = append(w.rest, rest), append(w.full, full), append(w.worked, worked)
-	w.each = append(w.each, (full-rest)/n)
+	w.rest, w.worked = append(w.rest, rest), append(w.worked, worked)
 	return err
+}
+
+// engine weighs an engine in a process of its own: more deliveries than
+// qmail-rspawn's protocol has slots for.
+func (w *weights) engine(home string, g *gate, n int) error {
+	cmd := again(roleMany, 0)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	err = w.converse(cmd, in, json.NewDecoder(bufio.NewReader(out)), manyOrder{Home: home, N: n}, g)
+	in.Close()
+	return errors.Join(err, cmd.Wait())
+}
+
+// converse is our side of what manyEngine does.
+func (w *weights) converse(cmd *exec.Cmd, in io.Writer, out *json.Decoder, order manyOrder, g *gate) error {
+	say, hear := json.NewEncoder(in), func() error { return out.Decode(&w.inside) }
+	if err := say.Encode(order); err != nil {
+		return err
+	}
+	if err := hear(); err != nil { // it has delivered one
+		return err
+	}
+	rest, err := weigh(cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	g.shut()
+	if err := say.Encode(order); err != nil { // the rest
+		return err
+	}
+	err = w.weigh(cmd.Process.Pid, order.N, g)
+	if err := errors.Join(err, say.Encode(order), hear()); err != nil { // what is inside
+		return err
+	}
+	g.release()
+	w.rest = append(w.rest, rest)
+	return out.Decode(new(inside)) // it is done
 }
 
 // weigh is the proportional set size of a process and its children, in kB.
@@ -183,129 +289,7 @@ func weigh(pid int) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		fmt.Fprintf(os.Stderr, "process %d: %.0f kB\n", pid, kb)
 		sum += kb
 	}
 	return sum, nil
-}
-
-// manyOrder is what the engine of many slots is to do.
-type manyOrder struct {
-	Home string
-	N    int
-	Size int
-	Of   int // domains
-}
-
-// many weighs an engine, in a process of its own, with n deliveries in flight: more
-// than qmail-rspawn's protocol has slots for.
-func (o options) many(name string, n int) error {
-	var g gate
-	o.domains = n // a destination never met before gets few at once
-	servers, routes, err := serve(o, sink.Config{Took: g.took})
-	if err != nil {
-		return err
-	}
-	defer closeAll(servers)
-	control := map[string]string{"smtproutes": routes, "concurrencyremote": fmt.Sprintln(n)}
-	if o.tls {
-		control["trustanchors"] = "/nonexistent\n"
-	}
-	home, err := makeHome(o, 1, control)
-	defer os.RemoveAll(home)
-	if err != nil {
-		return err
-	}
-	cmd := again(roleMany, 0)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	defer cmd.Wait()
-	defer in.Close()
-	if err := json.NewEncoder(in).Encode(manyOrder{Home: home, N: n, Size: o.size, Of: o.domains}); err != nil {
-		return err
-	}
-	r := bufio.NewReader(out)
-	if _, err := r.ReadString('\n'); err != nil { // it has delivered one
-		return err
-	}
-	rest, err := weigh(cmd.Process.Pid)
-	if err != nil {
-		return err
-	}
-	g.shut()
-	fmt.Fprintln(in, "go")
-	err = g.wait(n)
-	full, weighed := weigh(cmd.Process.Pid)
-	g.release()
-	if err := errors.Join(err, weighed); err != nil {
-		return err
-	}
-	said, err := r.ReadString('\n')
-	if err != nil || said != "ok\n" {
-		return fmt.Errorf("%q, %w", said, err)
-	}
-	fmt.Printf("%-24s %10.0f %10s %12.0f %14.1f\n", fmt.Sprintf("%d, %s (engine alone)", n, name), rest, "", full, (full-rest)/float64(n))
-	return nil
-}
-
-// many is main for that role.
-func many() error {
-	in := bufio.NewReader(os.Stdin)
-	text, err := in.ReadString('\n')
-	if err != nil {
-		return err
-	}
-	var m manyOrder
-	if err := json.Unmarshal([]byte(text), &m); err != nil {
-		return err
-	}
-	e := engine.New(m.Home, m.N)
-	deliver := func(i int) error {
-		f, err := os.Open(filepath.Join(m.Home, "queue/mess/0/1"))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		host := fmt.Sprintf("d%d.example", i%m.Of)
-		line := e.Deliver(context.Background(), spawn.Delivery{MessID: strconv.Itoa(i), Sender: "me@bench.example", Recipient: "r@" + host, Host: host, Message: f})
-		if !strings.HasPrefix(string(line), "K") {
-			return fmt.Errorf("not accepted: %s", line)
-		}
-		return nil
-	}
-	if err := deliver(m.N); err != nil {
-		return err
-	}
-	runtime.GC()
-	fmt.Println("ready")
-	if _, err := in.ReadString('\n'); err != nil {
-		return err
-	}
-	var all sync.WaitGroup
-	failed := make(chan error, m.N)
-	for i := range m.N {
-		all.Go(func() {
-			if err := deliver(i); err != nil {
-				failed <- err
-			}
-		})
-	}
-	all.Wait()
-	e.Close()
-	select {
-	case err := <-failed:
-		return err
-	default:
-	}
-	fmt.Println("ok")
-	return nil
 }

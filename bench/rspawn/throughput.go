@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -38,19 +37,6 @@ func (c *contestant) median(by func(figures) float64) float64 {
 	}
 	slices.Sort(v)
 	return v[len(v)/2]
-}
-
-func throughput(o options) error {
-	for _, word := range strings.Split(o.inflight, ",") {
-		inflight, err := strconv.Atoi(word)
-		if err != nil {
-			return err
-		}
-		if err := compare(o, inflight); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // compare runs the contestants in turns.

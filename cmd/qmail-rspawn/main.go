@@ -99,6 +99,7 @@ func deliver(ctx context.Context, home string) int {
 	reload := func() {} // qmail-remote reads everything anew each time
 	if e, ok := d.(*engine.Engine); ok {
 		c.Healthy, reload = e.Healthy, e.Reload
+		e.Tidy(debug.FreeOSMemory)
 		defer watch(e.Observer(), home)()
 		defer e.Close()
 	}

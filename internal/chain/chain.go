@@ -47,10 +47,11 @@ const (
 
 // Converse implements remote.Converser. What goes wrong on our side is TLSLocal
 // where it happens before the handshake.
-func (c *Chain) Converse(ctx context.Context, h *remote.Handover) smtp.Transaction {
+func (c *Chain) Converse(ctx context.Context, h *remote.Handover) *smtp.Transaction {
 	defer h.Conn.Close()
 	if ctx.Err() != nil {
-		return atTLS(smtp.TimedOut, "")
+		tx := atTLS(smtp.TimedOut, "")
+		return &tx
 	}
 	if h.Params.Timeout < time.Millisecond {
 		h.Params.Timeout = defaultTimeout
@@ -58,13 +59,15 @@ func (c *Chain) Converse(ctx context.Context, h *remote.Handover) smtp.Transacti
 	r, err := c.start(h)
 	h.Conn.Close() // the helpers have their own descriptors of it, and must be the last
 	if err != nil {
-		return atTLS(smtp.TLSLocal, err.Error())
+		tx := atTLS(smtp.TLSLocal, err.Error())
+		return &tx
 	}
 	heard := c.Heard
 	if heard == nil {
 		heard = func() bool { return true }
 	}
-	return r.outcome(ctx, len(h.Envelope.Rcpts), heard)
+	tx := r.outcome(ctx, len(h.Envelope.Rcpts), heard)
+	return &tx
 }
 
 func atTLS(fault smtp.Fault, detail string) smtp.Transaction {

@@ -194,7 +194,7 @@ func handover(t *testing.T, conn net.Conn, content string) (*Chain, *remote.Hand
 	}
 	return &Chain{Dir: bin, Message: int(f.Fd())}, &remote.Handover{
 		Conn:     conn,
-		Policy:   tlspolicy.Policy{Mode: tlspolicy.Opportunistic, ServerName: "mx.example"},
+		Policy:   &tlspolicy.Policy{Mode: tlspolicy.Opportunistic, ServerName: "mx.example"},
 		Params:   smtpc.Params{Helo: "client.example", Timeout: patience},
 		Envelope: smtp.Envelope{Sender: "me@client.example", Rcpts: []string{"you@mx.example"}},
 		Message:  m,
@@ -234,7 +234,7 @@ func deliverAsChild(argv string) {
 	}
 	tx := (&Chain{Dir: dir}).Converse(context.Background(), &remote.Handover{
 		Conn:     conn,
-		Policy:   tlspolicy.Policy{Mode: tlspolicy.Opportunistic},
+		Policy:   &tlspolicy.Policy{Mode: tlspolicy.Opportunistic},
 		Params:   smtpc.Params{Helo: "client.example", Timeout: patience},
 		Envelope: smtp.Envelope{Sender: "me@client.example", Rcpts: []string{"you@mx.example"}},
 		Message:  m,

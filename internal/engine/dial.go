@@ -7,6 +7,7 @@ import (
 	"os"
 	"syscall"
 
+	"postrider/internal/apart"
 	"postrider/internal/observe"
 )
 
@@ -15,7 +16,9 @@ type dialer = func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net
 // dialing is dial, counted, and with sockets that can be peeked at.
 func dialing(dial dialer, observer *observe.Observer) dialer {
 	return func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
-		c, err := dial(ctx, from, to)
+		var c net.Conn
+		var err error
+		apart.Run(func() { c, err = dial(ctx, from, to) })
 		observer.Dialed(err)
 		tcp, ok := c.(*net.TCPConn)
 		if !ok {

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"strconv"
 
+	"postrider/internal/apart"
 	"postrider/internal/control"
 	"postrider/internal/fair"
 	"postrider/internal/observe"
@@ -24,6 +25,7 @@ type Engine struct {
 	observer *observe.Observer
 	rooms    smtp.Rooms
 	seed     maphash.Seed // of destinations' names in gate
+	tidy     *tidy        // nil: nobody tidies
 }
 
 // New makes an engine for the qmail home at dir, with at most slots deliveries.
@@ -42,8 +44,16 @@ func New(dir string, slots int) *Engine {
 // Observer tells what the engine is doing.
 func (e *Engine) Observer() *observe.Observer { return e.observer }
 
+// Tidy has free called when deliveries rest: it is to collect garbage, and to
+// give memory back to the system. It comes before the first delivery, and Close
+// ends it.
+func (e *Engine) Tidy(free func()) { e.tidy = &tidy{allocated: allocated, free: free} }
+
 // Close ends idle conversations and waits for them.
 func (e *Engine) Close() {
+	if e.tidy != nil {
+		e.tidy.close()
+	}
 	e.pool.close()
 	e.files.set.Close()
 }
@@ -56,6 +66,10 @@ func (e *Engine) Reload() {
 
 // Deliver implements spawn.Deliverer.
 func (e *Engine) Deliver(ctx context.Context, d spawn.Delivery) []byte {
+	if e.tidy != nil {
+		e.tidy.stir()
+		defer e.tidy.stir()
+	}
 	watch := e.observer.Begin(observe.Order{Slot: d.Slot, MessID: d.MessID, Sender: d.Sender, Recipient: d.Recipient, Host: d.Host})
 	o, letter := &report.Outcome{Cause: report.Crashed}, byte('Z') // should what follows panic
 	defer func() { watch.End(o, letter) }()
@@ -68,48 +82,66 @@ func (e *Engine) Deliver(ctx context.Context, d spawn.Delivery) []byte {
 }
 
 func (e *Engine) deliver(ctx context.Context, d *spawn.Delivery, watch *observe.Delivery) *report.Outcome {
+	t, o := e.prepare(ctx, d, watch)
+	if t == nil {
+		return o
+	}
+	if t.place > 0 {
+		watch.Phase(observe.Joined)
+		return t.group.wait(t.place)
+	}
+	return t.group.lead(func(seal func() smtp.Envelope) *report.Outcome {
+		t.job.Seal = seal
+		return e.carry(ctx, t, watch)
+	})
+}
+
+// trip is a delivery's way, that of its whole group if it leads.
+type trip struct {
+	remote      *remote.Engine
+	plan        *remote.Plan
+	destination string
+	job         remote.Job
+	group       *group
+	place       int // in group
+}
+
+// prepare finds out where a delivery goes, and who goes along. Without a trip, the
+// outcome says why.
+func (e *Engine) prepare(ctx context.Context, d *spawn.Delivery, watch *observe.Delivery) (*trip, *report.Outcome) {
 	message, err := smtp.ReadMessage(d.Message, &e.rooms)
 	if err != nil {
-		return &report.Outcome{Cause: report.UnreadableMessage}
+		return nil, &report.Outcome{Cause: report.UnreadableMessage}
 	}
 	s, err := e.files.current()
 	if err != nil {
-		return &report.Outcome{Cause: report.UnreadableControl, Detail: control.Blame(err)}
+		return nil, &report.Outcome{Cause: report.UnreadableControl, Detail: control.Blame(err)}
 	}
 	e.gate.SetLimits(s.limits)
 	e.observer.Log(s.log)
 	job, cause := remote.ParseJob([]string{d.Host, d.Sender, d.Recipient}, message)
 	if cause != report.Accepted {
-		return &report.Outcome{Cause: cause, Host: d.Host}
+		return nil, &report.Outcome{Cause: cause, Host: d.Host}
 	}
-	watch.Takes(longest(s.remote, job))
-	r := s.remote.Fresh()
-	plan, o := r.Plan(ctx, job)
-	if plan == nil {
-		return &o
+	t := &trip{remote: s.remote, job: job}
+	watch.Takes(longest(s.remote, &t.job))
+	var o report.Outcome
+	var destination string
+	apart.Run(func() {
+		if t.plan, o = t.remote.Plan(ctx, job); t.plan != nil {
+			destination = t.plan.Key()
+			t.destination = e.name(t.plan, destination)
+		}
+	})
+	if t.plan == nil {
+		return nil, &o
 	}
-	destination := plan.Key()
 	key := d.MessID + "\x00" + d.Sender + "\x00" + destination
 	if job.Envelope.NeedsUTF8() {
 		key += "\x00" + d.Recipient // what only some servers take is nobody else's trouble
 	}
-	g, place := e.groups.join(key, job.Envelope)
-	if place > 0 {
-		watch.Phase(observe.Joined)
-		return g.wait(place)
-	}
-	return g.lead(func(seal func() smtp.Envelope) *report.Outcome {
-		job.Seal = seal
-		return e.carry(ctx, r, &trip{plan, e.name(plan, destination), &job, g}, watch)
-	})
-}
-
-// trip is a group's way.
-type trip struct {
-	plan        *remote.Plan
-	destination string
-	job         *remote.Job
-	group       *group
+	t.group, t.place = e.groups.join(key, job.Envelope)
+	return t, nil
 }
 
 // name is the name under which a destination stands in the gate, and is shown.
@@ -119,7 +151,7 @@ func (e *Engine) name(plan *remote.Plan, key string) string {
 }
 
 // carry waits for the destination's turn and delivers.
-func (e *Engine) carry(ctx context.Context, r *remote.Engine, t *trip, watch *observe.Delivery) *report.Outcome {
+func (e *Engine) carry(ctx context.Context, t *trip, watch *observe.Delivery) *report.Outcome {
 	watch.Phase(observe.Waiting)
 	pass, err := e.gate.EnterOffering(ctx, t.destination, t)
 	switch {
@@ -135,10 +167,10 @@ func (e *Engine) carry(ctx context.Context, r *remote.Engine, t *trip, watch *ob
 		e.observer.Overlapped()
 		t.job.Ride = ride
 	}
-	o := r.Carry(ctx, t.plan, *t.job)
+	o := t.remote.Carry(ctx, t.plan, &t.job)
 	e.observer.Transaction(len(o.Rcpts))
-	pass.Leave(lesson(&o))
-	return &o
+	pass.Leave(lesson(o))
+	return o
 }
 
 // lesson is what an outcome teaches about its destination.

@@ -16,7 +16,7 @@ func (e *Engine) follow(pass *fair.Pass) func(transactions int) *remote.Next {
 		if f == nil {
 			return nil
 		}
-		return &remote.Next{Job: f.Offer.(*trip).job, Go: func(r *remote.Ride) { f.Go(r) }}
+		return &remote.Next{Job: &f.Offer.(*trip).job, Go: func(r *remote.Ride) { f.Go(r) }}
 	}
 }
 

@@ -32,7 +32,7 @@ func TestHealthy(t *testing.T) {
 			<-release
 			return []netip.Addr{netip.MustParseAddr("192.0.2.7")} // so nobody is dialled
 		}
-		most := longest(s.remote, remote.Job{Message: &smtp.Message{Size: int64(len(d.Message))}})
+		most := longest(s.remote, &remote.Job{Message: &smtp.Message{Size: int64(len(d.Message))}})
 		if most < 4*time.Hour || most > 6*time.Hour {
 			t.Errorf("a delivery may take %v", most)
 		}

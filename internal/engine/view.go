@@ -16,7 +16,7 @@ const slack = 10 * time.Minute
 
 // longest is how long a delivery may take in all. Once its turn has come, it may
 // stand behind another's verdict before it is carried: see follow.go.
-func longest(r *remote.Engine, job remote.Job) time.Duration {
+func longest(r *remote.Engine, job *remote.Job) time.Duration {
 	return r.Longest(job) + r.Control.TimeoutRemote + slack
 }
 

@@ -24,7 +24,7 @@ const shownBytes = 200
 const maxIdleReads = 100
 
 // Reader reads replies (RFC 5321 §4.2) within bounds. It reads ahead into a
-// buffer of 1 KB, and keeps no more of a reply than its bound. Once it has
+// buffer of 512 bytes, and keeps no more of a reply than its bound. Once it has
 // failed it fails the same way until Reset. Make it with NewReader.
 type Reader struct {
 	src  io.Reader
@@ -32,7 +32,7 @@ type Reader struct {
 	late error // of src, which came together with bytes not yet used up
 	text []byte
 	r, w int // buf[r:w] is read and not yet used
-	buf  [1024]byte
+	buf  [512]byte
 }
 
 // NewReader returns a Reader of what src gives.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"postrider/internal/apart"
 	"postrider/tlspolicy"
 )
 
@@ -100,12 +101,7 @@ func (s *Sessions) Secure(ctx context.Context, chance *tlspolicy.Session, how tl
 	}
 	config.SessionTicketsDisabled, config.ClientSessionCache = false, seat
 	var secured *tls.Conn
-	done := make(chan struct{})
-	go func() { // on a stack of its own, which need not last as long as the conversation
-		defer close(done)
-		secured, err = shake(ctx, config, conn)
-	}()
-	<-done
+	apart.Run(func() { secured, err = shake(ctx, config, conn) })
 	if err != nil {
 		if chance.Offered {
 			s.forget(seat.key)
