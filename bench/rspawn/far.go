@@ -24,8 +24,9 @@ import (
 const roleVariable = "POSTRIDER_RSPAWN_ROLE"
 
 const (
-	roleFar  = "far"  // the server, and the relay before it
-	roleMany = "many" // an engine with thousands of deliveries, see many.go
+	roleFar   = "far"   // the server, and the relay before it
+	roleMany  = "many"  // an engine with thousands of deliveries, see many.go
+	roleShake = "shake" // handshakes alone, see handshakes.go
 )
 
 // Both ends of the line, and the addresses of the servers at its far end.
@@ -47,6 +48,8 @@ func play(role string) int {
 		err = farSide()
 	case roleMany:
 		err = manyEngine()
+	case roleShake:
+		err = shakeHands()
 	default:
 		err = fmt.Errorf("no role %q", role)
 	}
@@ -78,16 +81,12 @@ type Mail struct {
 	TLS, Chunking bool
 }
 
-// Ledger is what came there since the last Serve.
-type Ledger struct {
-	Taken, Sessions int64
-	Line            relay.Counts
-}
+// Ledger is what came there since it was last asked for.
+type Ledger struct{ Taken, Sessions int64 }
 
 // Serve starts a server for all addresses in place of the last one.
 func (f *far) Serve(m Mail, _ *bool) error {
 	f.relay.Delay(m.OneWay)
-	f.relay.Take()
 	if f.mail != nil {
 		f.mail.Close()
 	}
@@ -105,7 +104,7 @@ func (f *far) Serve(m Mail, _ *bool) error {
 
 // Ledger tells what came.
 func (f *far) Ledger(_ bool, l *Ledger) error {
-	*l = Ledger{f.mail.Taken.Load(), f.mail.Sessions.Load(), f.relay.Take()}
+	*l = Ledger{f.mail.Taken.Swap(0), f.mail.Sessions.Swap(0)}
 	return nil
 }
 

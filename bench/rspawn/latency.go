@@ -6,11 +6,11 @@ import (
 	"net/rpc"
 	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"postrider/internal/dnstest"
 	"postrider/internal/nettest"
+	"postrider/internal/spawn"
 )
 
 // trial is a case of latency.
@@ -27,16 +27,15 @@ var trials = []trial{
 	{name: "clear", cold: 5, reused: 2},
 	{name: "clear, CHUNKING", Mail: Mail{Chunking: true}, cold: 4, reused: 1},
 	{name: "TLS 1.3", Mail: Mail{TLS: true}, cold: 8, reused: 2},
-	{name: "clear, in line for one destination", cold: 5, reused: 1, queue: true},
+	{name: "clear, in line for one host", cold: 5, reused: 1, queue: true},
 }
+
+// passes is how many times inflight deliveries are streamed.
+const passes = 4
 
 func latency(o options) error {
 	if err := (nettest.Space{}).Enter(); err != nil {
 		return fmt.Errorf("no network of our own: %w", err)
-	}
-	inflight, err := strconv.Atoi(o.inflight)
-	if err != nil {
-		return err
 	}
 	client, cmd, err := startFar()
 	if err != nil {
@@ -46,68 +45,95 @@ func latency(o options) error {
 		cmd.Process.Kill()
 		cmd.Wait()
 	}()
-	names, err := dnstest.Serve("127.0.0.1:0", zone(inflight), dnstest.Options{Delay: o.dns})
+	names, err := dnstest.Serve("127.0.0.1:0", zone(), dnstest.Options{Delay: o.dns})
 	if err != nil {
 		return err
 	}
 	defer names.Close()
 	os.Setenv("DNSCACHEIP", names.Addr().String())
-	fmt.Printf("%d in flight, each to a destination of its own; round trip %v, DNS %v an answer; %d bytes; medians of %d rounds\n", inflight, o.rtt, o.dns, o.size, o.rounds)
-	fmt.Printf("%-36s %-8s %10s %10s %10s %8s %8s\n", "", "", "least ms", "p50 ms", "p99 ms", "p50/least", "trips")
+	fmt.Printf("round trip %v, DNS %v an answer; %d bytes; each delivery to a destination of its own; medians of %d rounds.\n", o.rtt, o.dns, o.size, o.rounds)
+	fmt.Println("burst: all begin in one instant. steady: they begin evenly spread, as many as end in the least time there is.")
+	fmt.Printf("%-28s %-14s %9s %9s %8s %8s %10s %9s\n", "", "", "in flight", "least ms", "p50 ms", "p99 ms", "p50/least", "connects")
 	for _, t := range trials {
 		t.OneWay = o.rtt / 2
-		if err := t.run(o, client, inflight); err != nil {
+		if t.queue {
+			if err := t.run(o, client, 1); err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			continue
+		}
+		err := o.each("20,100,255", func(n int) error { return t.run(o, client, min(n, spawn.MaxLimit)) })
+		if err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
 	}
 	return nil
 }
 
-// zone has an exchanger for each of n destinations, at an address of its own.
-func zone(n int) dnstest.Zone {
+// zone has an exchanger for each destination, at an address of its own: those of
+// bursts (d0.example) and those of streams (s0.example).
+func zone() dnstest.Zone {
 	z := dnstest.Zone{}
 	a := servers.Addr()
-	for i := range n {
-		a = a.Next()
-		z[fmt.Sprintf("d%d.example. MX", i)] = []string{fmt.Sprintf("10 mx.d%d.example.", i)}
-		z[fmt.Sprintf("mx.d%d.example. A", i)] = []string{a.String()}
+	for _, kind := range []string{"d", "s"} {
+		for i := range passes * spawn.MaxLimit {
+			a = a.Next()
+			z[fmt.Sprintf("%s%d.example. MX", kind, i)] = []string{fmt.Sprintf("10 mx.%s%d.example.", kind, i)}
+			z[fmt.Sprintf("mx.%s%d.example. A", kind, i)] = []string{a.String()}
+		}
 	}
 	return z
 }
 
-// pace is how a round went.
+// pace is how deliveries went.
 type pace struct {
-	p50, p99, trips float64
+	p50, p99, dials, under float64
+}
+
+func paceOf(took []time.Duration, under, dials float64) pace {
+	at := func(q float64) float64 { return took[min(int(q*float64(len(took))), len(took)-1)].Seconds() * 1000 }
+	return pace{at(0.5), at(0.99), dials, under}
+}
+
+// figure is one line of the table.
+type figure struct {
+	what  string
+	least time.Duration
+	paces []pace
 }
 
 func (t *trial) run(o options, client *rpc.Client, inflight int) error {
-	var cold, reused []pace
+	cold, reused := 2*o.dns+time.Duration(t.cold)*o.rtt, time.Duration(t.reused)*o.rtt
+	figures := []*figure{{what: "cold, burst", least: cold}, {what: "reused, burst", least: reused},
+		{what: "cold, steady", least: cold}, {what: "reused, steady", least: reused}}
+	if t.queue {
+		figures = []*figure{{what: "cold", least: cold}, {what: "reused", least: reused}}
+	}
 	for range o.rounds {
-		c, r, err := t.round(o, client, inflight)
-		if err != nil {
+		if err := t.round(o, client, inflight, figures); err != nil {
 			return err
 		}
-		cold, reused = append(cold, c), append(reused, r)
 	}
-	least := 2*o.dns + time.Duration(t.cold)*o.rtt
-	if err := t.print(o, "cold", least, cold); err != nil {
-		return err
+	for _, f := range figures {
+		if err := t.print(o, inflight, f); err != nil {
+			return err
+		}
 	}
-	return t.print(o, "reused", time.Duration(t.reused)*o.rtt, reused)
+	return nil
 }
 
-func (t *trial) print(o options, what string, least time.Duration, all []pace) error {
-	slices.SortFunc(all, func(a, b pace) int { return cmp.Compare(a.p50, b.p50) })
-	m, ms := all[len(all)/2], least.Seconds()*1000
-	fmt.Printf("%-36s %-8s %10.0f %10.1f %10.1f %8.2f %8.2f\n", t.name, what, ms, m.p50, m.p99, m.p50/ms, m.trips)
-	if err := o.record("latency "+what, t.name+": least", 0, ms); err != nil {
-		return err
+func (t *trial) print(o options, inflight int, f *figure) error {
+	slices.SortFunc(f.paces, func(a, b pace) int { return cmp.Compare(a.p50, b.p50) })
+	m, ms := f.paces[len(f.paces)/2], f.least.Seconds()*1000
+	fmt.Printf("%-28s %-14s %9.0f %9.0f %8.1f %8.1f %10.2f %9.2f\n", t.name, f.what, m.under, ms, m.p50, m.p99, m.p50/ms, m.dials)
+	if t.queue {
+		return nil
 	}
-	return o.record("latency "+what, t.name+": p50", 0, m.p50)
+	return o.record("latency "+t.name, f.what, float64(inflight), m.p50/ms)
 }
 
-// round delivers one message to each destination, and then again.
-func (t *trial) round(o options, client *rpc.Client, inflight int) (cold, reused pace, err error) {
+// round makes a unit and measures each of figures with it, in their order.
+func (t *trial) round(o options, client *rpc.Client, inflight int, figures []*figure) error {
 	control := map[string]string{}
 	if t.TLS {
 		control["trustanchors"] = "/nonexistent\n"
@@ -121,64 +147,94 @@ func (t *trial) round(o options, client *rpc.Client, inflight int) (cold, reused
 		err = client.Call("far.Serve", t.Mail, nil)
 	}
 	if err != nil {
-		return cold, reused, err
+		return err
 	}
 	u, err := start(o.rspawn, home)
 	if err != nil {
-		return cold, reused, err
+		return err
 	}
-	if t.queue {
-		cold, reused, err = t.line(o, u, client)
-	} else if cold, err = t.once(o, u, client, inflight); err == nil {
-		reused, err = t.once(o, u, client, inflight)
+	time.Sleep(settling)
+	for i, f := range figures {
+		var p pace
+		switch {
+		case t.queue && i == 1:
+			p, err = t.line(u, client)
+		case i < 2:
+			p, err = once(u, client, inflight)
+		case i == 2:
+			p, err = stream(u, client, inflight, f.least, named("s", passes*inflight))
+		default:
+			// More than are in flight, so that none is still busy, of those that the
+			// engine has conversations with: it keeps 500.
+			all := append(named("d", inflight), named("s", min(inflight, 500-inflight))...)
+			for len(all) < passes*inflight {
+				all = append(all, all...)
+			}
+			p, err = stream(u, client, inflight, f.least, all[:passes*inflight])
+		}
+		if err != nil {
+			u.end()
+			return err
+		}
+		f.paces = append(f.paces, p)
 	}
-	_, ended := u.end()
-	return cold, reused, cmp.Or(err, ended)
+	_, err = u.end()
+	return err
+}
+
+// named is a job for each of n destinations.
+func named(kind string, n int) []job {
+	jobs := make([]job, n)
+	for i := range jobs {
+		jobs[i] = job{1, fmt.Sprintf("r@%s%d.example", kind, i)}
+	}
+	return jobs
+}
+
+// dials is how many connections each of n deliveries has made, since the last call.
+func dials(client *rpc.Client, n int) (float64, error) {
+	var l Ledger
+	err := client.Call("far.Ledger", false, &l)
+	return float64(l.Sessions) / float64(n), err
 }
 
 // once delivers one message to each destination, all at once.
-func (t *trial) once(o options, u *unit, client *rpc.Client, inflight int) (pace, error) {
-	jobs := make([]job, inflight)
-	for i := range jobs {
-		jobs[i] = job{1, fmt.Sprintf("r@d%d.example", i)}
-	}
-	took, _, err := u.deliver(jobs, inflight)
+func once(u *unit, client *rpc.Client, inflight int) (pace, error) {
+	took, _, err := u.deliver(named("d", inflight), inflight)
 	if err != nil {
 		return pace{}, err
 	}
-	var l Ledger
-	if err := client.Call("far.Ledger", false, &l); err != nil {
+	each, err := dials(client, len(took))
+	return paceOf(took, float64(inflight), each), err
+}
+
+// stream delivers jobs, of which inflight begin within the least time that one takes.
+func stream(u *unit, client *rpc.Client, inflight int, least time.Duration, jobs []job) (pace, error) {
+	f, err := u.stream(jobs, inflight, least/time.Duration(inflight))
+	if err != nil {
 		return pace{}, err
 	}
-	at := func(q float64) float64 { return took[min(int(q*float64(len(took))), len(took)-1)].Seconds() * 1000 }
-	return pace{at(0.5), at(0.99), float64(l.Line.Flights) / float64(len(took))}, nil
+	each, err := dials(client, len(jobs))
+	return paceOf(f.took, f.under, each), err
 }
 
 // line delivers messages to one destination that takes one at a time: what is
 // reused is the time from one report to the next, in the long run.
-func (t *trial) line(o options, u *unit, client *rpc.Client) (cold, reused pace, err error) {
-	if cold, err = t.once(o, u, client, 1); err != nil {
-		return cold, reused, err
-	}
+func (t *trial) line(u *unit, client *rpc.Client) (pace, error) {
 	const n = 60 // on one connection
 	jobs := make([]job, n)
-	for i := range jobs {
-		jobs[i] = job{1, fmt.Sprintf("r%d@d0.example", i)}
-	}
 	for i := range jobs { // lest they share a transaction
-		jobs[i].message = i + 2
-		if err := os.Link(u.home+"/queue/mess/0/1", fmt.Sprintf("%s/queue/mess/0/%d", u.home, i+2)); err != nil {
-			return cold, reused, err
+		jobs[i] = job{i + 2, fmt.Sprintf("r%d@d0.example", i)}
+		link := fmt.Sprintf("%s/queue/mess/0/%d", u.home, i+2)
+		if err := os.Link(u.home+"/queue/mess/0/1", link); err != nil && !os.IsExist(err) {
+			return pace{}, err
 		}
 	}
 	_, all, err := u.deliver(jobs, n)
 	if err != nil {
-		return cold, reused, err
+		return pace{}, err
 	}
-	var l Ledger
-	if err := client.Call("far.Ledger", false, &l); err != nil {
-		return cold, reused, err
-	}
+	ledger, err := dials(client, n)
 	each := all.Seconds() * 1000 / n
-	return cold, pace{each, each, float64(l.Line.Flights) / n}, nil
+	return pace{each, each, ledger, 1}, err
 }

@@ -1,11 +1,12 @@
 // Rspawn measures deliveries through qmail-rspawn's own protocol: in its engine,
 // and by a process for each, side by side in one run.
 //
-//	rspawn [-mode throughput|latency|memory] [-rspawn bin/qmail-rspawn] [-remote bin/qmail-remote] [flags]
+//	rspawn [-mode throughput|handshakes|latency|memory] [-rspawn bin/qmail-rspawn] [-remote bin/qmail-remote] [flags]
 //
 // Throughput prints deliveries a second, CPU time a delivery (all processes of
 // the unit, the server's not) and connections, as medians of interleaved rounds,
-// and the ratio. Latency puts packet delay between the engine and the server, in
+// and the ratio. Handshakes compares deliveries under TLS that each begin with a
+// full handshake, those over conversations that are open, and handshakes alone. Latency puts packet delay between the engine and the server, in
 // a network of its own, and compares with the least that the protocol allows.
 // Memory is what deliveries occupy while the server holds the last answer back.
 //
@@ -38,13 +39,13 @@ func main() {
 		os.Exit(play(role))
 	}
 	var o options
-	flag.StringVar(&o.mode, "mode", "throughput", "what is measured: throughput, latency or memory")
+	flag.StringVar(&o.mode, "mode", "throughput", "what is measured: throughput, handshakes, latency or memory")
 	flag.StringVar(&o.rspawn, "rspawn", "bin/qmail-rspawn", "the qmail-rspawn to measure")
 	flag.StringVar(&o.vs, "vs", "", "another qmail-rspawn, to compare throughput with instead of a process for each delivery")
 	flag.StringVar(&o.remote, "remote", "bin/qmail-remote", "the qmail-remote that it runs for comparison")
 	flag.StringVar(&o.data, "data", "", "a file that results are appended to")
 	flag.IntVar(&o.n, "n", 2000, "deliveries a round")
-	flag.StringVar(&o.inflight, "inflight", "", "deliveries at a time, several with commas between; 100, for latency 100,255, for memory 255,2000")
+	flag.StringVar(&o.inflight, "inflight", "", "deliveries at a time, several with commas between; 100, for latency 20,100,255, for memory 255,2000")
 	flag.IntVar(&o.domains, "domains", 50, "destinations")
 	flag.IntVar(&o.rcpts, "rcpts", 1, "recipients a message, all at one destination")
 	flag.IntVar(&o.size, "size", 4096, "bytes a message")
@@ -77,6 +78,8 @@ func run(o options) error {
 	switch o.mode {
 	case "throughput":
 		return o.each("100", func(n int) error { return compare(o, n) })
+	case "handshakes":
+		return o.each("100", func(n int) error { return underTLS(o, n) })
 	case "latency":
 		return latency(o)
 	case "memory":

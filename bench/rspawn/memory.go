@@ -186,6 +186,7 @@ func (w *weights) rspawn(o options, home string, g *gate, n int) error {
 		}
 		return list
 	}
+	time.Sleep(settling)
 	u, err := start(o.rspawn, home)
 	if err != nil {
 		return err
@@ -220,6 +221,7 @@ func (w *weights) rspawn(o options, home string, g *gate, n int) error {
 // engine weighs an engine in a process of its own: more deliveries than
 // qmail-rspawn's protocol has slots for.
 func (w *weights) engine(home string, g *gate, n int) error {
+	time.Sleep(settling)
 	cmd := again(roleMany, 0)
 	in, err := cmd.StdinPipe()
 	if err != nil {

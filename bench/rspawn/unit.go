@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -64,11 +66,9 @@ func (u *unit) deliver(jobs []job, inflight int) (took []time.Duration, all time
 	begun := make([]time.Time, slots)
 	next := 0
 	order := func(slot byte) error {
-		j := jobs[next]
 		next++
 		begun[slot] = time.Now()
-		_, err := u.in.Write(append([]byte{slot}, fmt.Sprintf("0/%d\x00me@bench.example\x00%s\x00", j.message, j.rcpt)...))
-		return err
+		return u.order(slot, jobs[next-1])
 	}
 	start := time.Now()
 	for slot := range slots {
@@ -76,28 +76,92 @@ func (u *unit) deliver(jobs []job, inflight int) (took []time.Duration, all time
 			return nil, 0, err
 		}
 	}
-	for range jobs {
-		slot, err := u.out.ReadByte()
-		if err != nil {
-			return nil, 0, err
-		}
-		line, err := u.out.ReadString(0)
-		if err != nil {
-			return nil, 0, err
-		}
-		if !strings.HasPrefix(line, "K") {
-			return nil, 0, fmt.Errorf("a delivery was not accepted: %q", line)
-		}
+	var failed error
+	err = u.reports(len(jobs), func(slot byte, _ int) {
 		took = append(took, time.Since(begun[slot]))
-		if next < len(jobs) {
-			if err := order(slot); err != nil {
-				return nil, 0, err
-			}
+		if next < len(jobs) && failed == nil {
+			failed = order(slot)
 		}
+	})
+	if err = cmp.Or(failed, err); err != nil {
+		return nil, 0, err
 	}
 	all = time.Since(start)
 	slices.Sort(took)
 	return took, all, nil
+}
+
+// flow is how a stream of deliveries went, without its beginning.
+type flow struct {
+	took  []time.Duration // sorted
+	under float64         // way at a time, on average
+}
+
+// stream begins a job every gap, as long as there are free slots, and gives how
+// those went that ended after the first skip.
+func (u *unit) stream(jobs []job, skip int, gap time.Duration) (f flow, err error) {
+	free := make(chan byte, u.limit)
+	for slot := range u.limit {
+		free <- byte(slot)
+	}
+	begun := make([]atomic.Int64, u.limit) // since start; the reader has those that are answered
+	start, done := time.Now(), make(chan error, 1)
+	go func() {
+		done <- u.reports(len(jobs), func(slot byte, at int) {
+			took := time.Since(start) - time.Duration(begun[slot].Load())
+			if at >= skip {
+				f.took = append(f.took, took)
+			}
+			free <- slot
+		})
+	}()
+	for i, j := range jobs {
+		time.Sleep(time.Until(start.Add(time.Duration(i) * gap)))
+		var slot byte
+		select {
+		case slot = <-free:
+		case err := <-done:
+			return f, cmp.Or(err, io.ErrUnexpectedEOF)
+		}
+		begun[slot].Store(int64(time.Since(start)))
+		if err := u.order(slot, j); err != nil {
+			return f, err
+		}
+	}
+	all := time.Since(start)
+	err = <-done
+	sum := time.Duration(0)
+	for _, took := range f.took {
+		sum += took
+	}
+	f.under = float64(sum) / float64(len(f.took)) * float64(len(jobs)) / float64(all)
+	slices.Sort(f.took)
+	return f, err
+}
+
+// reports gives do the slots of n reports of success, as they come.
+func (u *unit) reports(n int, do func(slot byte, at int)) error {
+	for at := range n {
+		slot, err := u.out.ReadByte()
+		if err != nil {
+			return err
+		}
+		line, err := u.out.ReadString(0)
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(line, "K") {
+			return fmt.Errorf("a delivery was not accepted: %q", line)
+		}
+		do(slot, at)
+	}
+	return nil
+}
+
+// order gives the unit a job.
+func (u *unit) order(slot byte, j job) error {
+	_, err := u.in.Write(append([]byte{slot}, fmt.Sprintf("0/%d\x00me@bench.example\x00%s\x00", j.message, j.rcpt)...))
+	return err
 }
 
 // makeHome makes a qmail home with so many messages.
