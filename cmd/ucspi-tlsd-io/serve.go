@@ -3,7 +3,8 @@ package main
 import (
 	"context"
 	"os"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"postrider/inbound"
 	"postrider/inbound/tlsd"
@@ -47,7 +48,7 @@ func (t *server) serve(ctx context.Context) error {
 	if t.answer {
 		// A program that does not read it is gone, which shows soon enough.
 		_ = fdconn.WriteAll(control, tlsd.Block(session.Records()))
-		syscall.Close(control)
+		unix.Close(control)
 	}
 	return session.Carry(program, t.options)
 }
@@ -55,7 +56,7 @@ func (t *server) serve(ctx context.Context) error {
 // prepare reads all files and then gives up the right to read any.
 func (t *server) prepare() (tlsd.Config, error) {
 	c := tlsd.Config{Time: t.options.Handshake}
-	rights, err := tlsd.RightsOf(t.env, os.Geteuid())
+	rights, err := tlsd.RightsOf(t.env, os.Geteuid(), os.Getegid())
 	if err != nil {
 		return c, err
 	}
@@ -89,12 +90,12 @@ func network() (*fdconn.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	null, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+	nothing, err := unix.Eventfd(0, unix.EFD_CLOEXEC) // there need be no /dev/null in a chroot
 	if err != nil {
-		return conn, nil // in a chroot, say; it only delays an end
+		return nil, os.NewSyscallError("eventfd", err)
 	}
-	syscall.Dup3(null, 0, 0)
-	syscall.Dup3(null, 1, 0)
-	syscall.Close(null)
+	unix.Dup3(nothing, 0, unix.O_CLOEXEC)
+	unix.Dup3(nothing, 1, unix.O_CLOEXEC)
+	unix.Close(nothing)
 	return conn, nil
 }

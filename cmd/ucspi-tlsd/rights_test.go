@@ -103,6 +103,11 @@ func TestRights(t *testing.T) {
 				t.Errorf("%s: %s %v", name, what, got)
 			}
 		}
+		for _, fd := range []string{"/fd/0", "/fd/1"} { // a second hold on the connection would keep it from ending
+			if held, err := os.Readlink(proc + fd); err != nil || strings.HasPrefix(held, "socket:") {
+				t.Errorf("%s: %s is %s, %v", name, fd, held, err)
+			}
+		}
 		r.hears("0", "0", "1")
 		r.say(filepath.Base(proc) + "\n")
 		r.hears("1", "1", "1", "1", "1", "1", "")
@@ -129,7 +134,7 @@ func unprivileged(t *testing.T) {
 	}
 	r.say("quit\n")
 	r.over()
-	refusals(t, map[string]string{"SSL_UID=61001": "only root", "SSL_CHROOT=/": "only root", "TLS_UID=x": "TLS_UID=x"})
+	refusals(t, map[string]string{"SSL_UID=61001": "only root", "SSL_GID=61002": "only root", "SSL_CHROOT=/": "only root", "TLS_UID=x": "TLS_UID=x"})
 }
 
 // refusals are environments under which there is no TLS.

@@ -24,9 +24,9 @@ type Rights struct {
 }
 
 // RightsOf reads SSL_UID, SSL_GID, SSL_CHROOT (ucspi-ssl), or TLS_UID, TLS_GID
-// (s6-networking). euid is who we are: only root can become somebody else, and
-// must.
-func RightsOf(env inbound.Env, euid int) (Rights, error) {
+// (s6-networking). euid and egid are who we are: only root can become somebody
+// else, and must.
+func RightsOf(env inbound.Env, euid, egid int) (Rights, error) {
 	r := Rights{chroot: env.Get("SSL_CHROOT"), change: euid == 0}
 	var err error
 	if r.uid, err = number(env, "SSL_UID", "TLS_UID"); err != nil {
@@ -35,8 +35,8 @@ func RightsOf(env inbound.Env, euid int) (Rights, error) {
 	if r.gid, err = number(env, "SSL_GID", "TLS_GID"); err != nil {
 		return Rights{}, err
 	}
-	if !r.change && (r.chroot != "" || r.uid >= 0 && r.uid != euid) {
-		return Rights{}, &Error{Authority, errors.New("only root can obey SSL_UID, TLS_UID and SSL_CHROOT")}
+	if !r.change && (r.chroot != "" || r.uid >= 0 && r.uid != euid || r.gid >= 0 && r.gid != egid) {
+		return Rights{}, &Error{Authority, errors.New("only root can obey SSL_UID, SSL_GID, TLS_UID, TLS_GID and SSL_CHROOT")}
 	}
 	if r.uid < 0 {
 		r.uid = nobody
