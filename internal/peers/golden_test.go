@@ -257,8 +257,21 @@ func (g golden) play(t *testing.T, c transcript, carry func(*testing.T, []string
 	}
 }
 
-// follow is the client. It gives what was said.
+// follow is the client, to the program's end. It gives what was said.
 func (g golden) follow(conn plain, script string) (said string, err error) {
+	said, wire, err := g.converse(conn, script)
+	if err != nil {
+		return said, err
+	}
+	rest, err := io.ReadAll(wire)
+	if len(rest) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) { // we may have said more than was read
+		return said, fmt.Errorf("heard %q more, %v", rest, err)
+	}
+	return said, nil
+}
+
+// converse is the client, to the end of script. It gives what was said, and what is still to be read from.
+func (g golden) converse(conn plain, script string) (said string, rest io.Reader, err error) {
 	var wire net.Conn = conn
 	r := bufio.NewReader(conn)
 	held := ""
@@ -289,14 +302,10 @@ func (g golden) follow(conn plain, script string) (said string, err error) {
 		}
 		said += line + "\n"
 		if err != nil {
-			return said, err
+			return said, r, err
 		}
 	}
-	rest, err := io.ReadAll(r)
-	if len(rest) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) { // we may have said more than was read
-		return said, fmt.Errorf("heard %q more, %v", rest, err)
-	}
-	return said, nil
+	return said, r, nil
 }
 
 // TestGolden plays transcripts of the original programs, with what they did
