@@ -108,7 +108,7 @@ func TestDialogue(t *testing.T) {
 	for in, want := range map[string]string{
 		"HELO x\r\n":                       "250 me.example\r\n",
 		"EHLO x\r\n":                       "250-me.example\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
-		"HELP\r\n":                         help + "\r\n",
+		"HELP\r\n":                         "214 Postrider, a qmail: see qmail-ofmipd(8)\r\n",
 		"AUTH PLAIN\r\n":                   "502 unimplemented (#5.5.1)\r\n",
 		"MAIL FROM:<" + long + ">\r\n":     "250 ok\r\n",
 		"MAIL FROM:<" + long + "a>\r\n":    tooLong,
@@ -331,7 +331,7 @@ func TestLarge(t *testing.T) {
 	field := "X: " + strings.Repeat("y", 1020) + "\r\n"
 	in := mailing + strings.Repeat(field, maxHeader/1024+1) + "\r\nbody" + quit[:len(quit)-6] + mailing + "X: y\r\n\r\n" + strings.Repeat(field, 2*maxHeader/1024) + quit
 	said, exit := talk(t, home, in, Program{})
-	if want := hello + toData + string(tooLarge) + "\r\n" + toData + taken + bye; said != want || exit != 0 {
+	if want := hello + toData + "552 sorry, that header is too large (#5.3.4)\r\n" + toData + taken + bye; said != want || exit != 0 {
 		t.Errorf("%q, exit %d", said, exit)
 	}
 	list := home.Messages(t)
@@ -357,7 +357,7 @@ func TestTooManyAddresses(t *testing.T) {
 	for why, end := range map[string]string{"a body": "\r\n\r\nbody" + quit, "no body": quit} {
 		home := queuetest.New(t)
 		said, exit := talk(t, home, mailing+"To: "+strings.Repeat("<>", mess822.MaxAddresses+1)+end, Program{})
-		if want := hello + toData + string(tooLarge) + "\r\n" + bye; said != want || exit != 0 {
+		if want := hello + toData + "552 sorry, that header is too large (#5.3.4)\r\n" + bye; said != want || exit != 0 {
 			t.Errorf("%s: %q, exit %d", why, said, exit)
 		}
 		if list := home.Messages(t); len(list) != 1 || list[0].Taken || list[0].Content != "" {

@@ -83,7 +83,7 @@ func TestSettle(t *testing.T) {
 func TestNoAddresses(t *testing.T) {
 	s := machine(t)
 	s.interfaces = func() ([]netip.Addr, error) { return nil, errors.New("as the test wants") }
-	if _, err := s.settle("a@[1.2.3.4]"); err != errAddresses {
+	if _, err := s.settle("a@[1.2.3.4]"); err == nil || err.Error() != "421 unable to figure out my IP addresses (#4.3.0)" {
 		t.Errorf("got %v", err)
 	}
 	if got, err := s.settle("a@b"); got != "a@b" || err != nil {
