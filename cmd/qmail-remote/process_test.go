@@ -180,6 +180,8 @@ func TestSlowReader(t *testing.T) {
 		if what == "taken" {
 			blocking(false) // Command has seen to the contrary
 			go func() {
+				w.l.empty()                             // nothing but the report is left to do,
+				proctest.Idle(t, w.bin+"/qmail-remote") // and that waits
 				b, _ := io.ReadAll(r)
 				read <- bytes.TrimLeft(b, "\x00")
 			}()

@@ -405,7 +405,7 @@ func TestOrphans(t *testing.T) {
 			p.upTo(at)
 			cmd.Process.Kill()
 			cmd.Wait()
-			raw.Write(nil)
+			noProcesses(t) // and nobody had to tell them
 			p.Write([]byte("354 go\r\n"))
 			if said := p.rest(); strings.Contains(said, "hello") {
 				t.Errorf("at %s: an orphan said %q", at, said)

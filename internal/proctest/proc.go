@@ -65,6 +65,32 @@ func Alive(pid int) bool {
 	return state != 0 && state != 'Z'
 }
 
+// Idle waits until the processes that run the program at path all wait for
+// something, each with all its threads, or are gone.
+func Idle(t *testing.T, path string) {
+	t.Helper()
+	busy := func() bool {
+		for _, pid := range Running(t, path) {
+			threads, err := filepath.Glob(proc(pid) + "task/*/stat")
+			if err != nil {
+				t.Error(err)
+			}
+			for _, name := range threads {
+				if state, _ := statOf(name); state == 'R' {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	for deadline := time.Now().Add(patience); busy(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Errorf("%s is busy", path)
+			return
+		}
+	}
+}
+
 func proc(pid int) string { return "/proc/" + strconv.Itoa(pid) + "/" }
 
 func list(t *testing.T, which func(pid int) bool) []int {
@@ -84,8 +110,10 @@ func list(t *testing.T, which func(pid int) bool) []int {
 }
 
 // stat is a process's state and parent (proc_pid_stat(5)); 0 where there is none.
-func stat(pid int) (state byte, parent int) {
-	b, err := os.ReadFile(proc(pid) + "stat")
+func stat(pid int) (state byte, parent int) { return statOf(proc(pid) + "stat") }
+
+func statOf(name string) (state byte, parent int) {
+	b, err := os.ReadFile(name)
 	if err != nil {
 		return 0, 0
 	}
