@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"syscall"
+
+	"postrider/internal/smtp"
 )
 
 // Server is what qmail-smtpd and qmail-ofmipd each decide in their dialogue. An
@@ -16,8 +18,8 @@ type Server interface {
 	Extensions() []string
 	// Mail and Rcpt judge an address and give it the form that it shall have
 	// in the envelope. Mail begins a transaction and so forgets the last one.
-	Mail(Path) (sender string, err error)
-	Rcpt(Path) (rcpt string, err error)
+	Mail(smtp.Path) (sender string, err error)
+	Rcpt(smtp.Path) (rcpt string, err error)
 	// Content reads from c what follows "354", to its end and no further, and
 	// writes to queue what shall be queued. Writing never fails: a queue that
 	// is gone makes itself known later. After a Refusal nothing is queued.
@@ -244,7 +246,7 @@ func (d *Dialogue) greeted(helo string, extended bool) {
 
 func (d *Dialogue) mail(arg string) error {
 	d.s.reset() // also of a MAIL that fails: what follows it must not join an older one
-	path, ok := ParsePath(arg)
+	path, ok := smtp.ParsePath(arg)
 	if !ok {
 		return BadSyntax
 	}
@@ -261,7 +263,7 @@ func (d *Dialogue) rcpt(arg string) error {
 	if !d.s.mail {
 		return mailFirst
 	}
-	path, ok := ParsePath(arg)
+	path, ok := smtp.ParsePath(arg)
 	if !ok {
 		return BadSyntax
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/internal/queuetest"
+	"postrider/internal/smtp"
 )
 
 // fake is a Server that takes everything, but addresses that say how they are
@@ -21,10 +22,10 @@ type fake struct{ content error }
 
 func (f *fake) Extensions() []string { return []string{"X-ONE", "X-TWO 2"} }
 
-func (f *fake) Mail(p Path) (string, error) { return f.judge("from ", p) }
-func (f *fake) Rcpt(p Path) (string, error) { return f.judge("to ", p) }
+func (f *fake) Mail(p smtp.Path) (string, error) { return f.judge("from ", p) }
+func (f *fake) Rcpt(p smtp.Path) (string, error) { return f.judge("to ", p) }
 
-func (f *fake) judge(form string, p Path) (string, error) {
+func (f *fake) judge(form string, p smtp.Path) (string, error) {
 	switch p.Address {
 	case "refuse":
 		return "", Refusal("599 refused")

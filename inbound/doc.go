@@ -1,7 +1,6 @@
 // Package inbound is what qmail's servers have in common: a client heard and
 // answered through buffers, the environment that a UCSPI server gives, the
-// policy of UCSPITLS, the syntax of commands and addresses, the content of DATA
-// and the hand-off to qmail-queue.
+// policy of UCSPITLS, the order of commands and the hand-off to qmail-queue.
 //
 // It knows the server's side of SMTP and of the UCSPI conventions. It does not
 // know which server it is part of, who may relay, what a header means, nor any
@@ -16,8 +15,9 @@
 //	TakeLevel  has told whether STARTTLS is offered, or demanded
 //	Helper     starts TLS: from here on the Conn speaks through it, and has
 //	           forgotten every byte that came in clear
-//	ParsePath  turns the arguments of MAIL and RCPT into bare addresses
-//	Body       turns what follows DATA into lines that end in LF (qmail-smtpd)
 //	Queue      runs qmail-queue, gives it the content and the envelope, and
 //	           turns its end into a reply
+//
+// What an argument of MAIL or RCPT is and how content is taken out of DATA,
+// package smtp knows, which the client shares: ParsePath and Decoder.
 package inbound

@@ -2,6 +2,10 @@ package inbound
 
 import "strings"
 
+// MaxAddress is the longest address, in bytes, that is taken from a client.
+// Compat(qmail): the same limit; qmail-queue's own is 1002.
+const MaxAddress = 899
+
 // MailParam judges one parameter of MAIL, and reports whether it is SMTPUTF8,
 // which is good where utf8 says that it was announced (RFC 6531 §3.4).
 // Compat(qmail): what we do not know is ignored, but for what asks for something

@@ -10,7 +10,7 @@ import (
 // proofs says where the rows of the catalogue of what clients do wrong, S1 to
 // S36, are tested, by file and test.
 var proofs = [...]string{
-	1:  "inbound/body_test.go:TestBodySmuggling inbound/smtpd/content_test.go:TestSmuggling inbound/ofmipd/ends_test.go:TestSmuggling inbound/fixsmtpio/dialogue_test.go:TestUnasked",
+	1:  "internal/smtp/decoder_test.go:TestDecoderSmuggling inbound/smtpd/content_test.go:TestSmuggling inbound/ofmipd/ends_test.go:TestSmuggling inbound/fixsmtpio/dialogue_test.go:TestUnasked",
 	2:  "inbound/smtpd/faults_test.go:TestFaults",
 	3:  "inbound/smtpd/faults_test.go:TestFaults inbound/dialogue_test.go:TestDialogue",
 	4:  "inbound/conn_test.go:TestChange inbound/dialogue_test.go:TestDialogueSTARTTLS cmd/qmail-authup/tls_test.go:TestSTARTTLS cmd/qmail-authup/tls_test.go:TestSTLS inbound/proxy/dialogue_test.go:TestInjection inbound/fixsmtpio/dialogue_test.go:TestSTARTTLS cmd/ucspi-tlsd/ends_test.go:TestInjection",
@@ -27,7 +27,7 @@ var proofs = [...]string{
 	15: "inbound/dialogue_test.go:TestDialoguePipelining inbound/dialogue_test.go:TestDialogueRecipients",
 	16: "inbound/wire_test.go:TestPatience inbound/smtpd/content_test.go:TestDeafClient inbound/authup/faults_test.go:TestNotReading",
 	17: "inbound/smtpd/faults_test.go:TestFaults inbound/dialogue_test.go:TestDialogue",
-	18: "inbound/smtpd/faults_test.go:TestFaults inbound/path_test.go:TestParsePath inbound/path_test.go:FuzzParsePath",
+	18: "inbound/smtpd/faults_test.go:TestFaults internal/smtp/argument_test.go:TestParsePath internal/smtp/argument_test.go:FuzzParsePath",
 	19: "inbound/smtpd/config_test.go:TestRcptHosts inbound/smtpd/config_test.go:TestRcptHostsMany",
 	20: "inbound/smtpd/faults_test.go:TestFaults inbound/smtpd/serve_test.go:TestPolicy",
 	21: "inbound/queue_test.go:TestQueueVerdicts inbound/queue_test.go:TestQueueHangs inbound/smtpd/content_test.go:TestQueueTrouble inbound/ofmipd/serve_test.go:TestQueueTrouble",

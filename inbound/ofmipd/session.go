@@ -11,6 +11,7 @@ import (
 	"postrider/inbound"
 	"postrider/internal/constmap"
 	"postrider/internal/mess822"
+	"postrider/internal/smtp"
 )
 
 // Replies of qmail-ofmipd's own.
@@ -128,7 +129,7 @@ func (s *session) Extensions() []string {
 }
 
 // settle gives an address the form that it has in an envelope.
-func (s *session) settle(p inbound.Path) (string, error) {
+func (s *session) settle(p smtp.Path) (string, error) {
 	address := s.rules.Address(p.Address)
 	if len(address) > inbound.MaxAddress {
 		return "", inbound.BadSyntax
@@ -137,7 +138,7 @@ func (s *session) settle(p inbound.Path) (string, error) {
 }
 
 // Mail implements inbound.Server.
-func (s *session) Mail(p inbound.Path) (string, error) {
+func (s *session) Mail(p smtp.Path) (string, error) {
 	s.name, s.known, s.utf8 = "", false, false
 	sender, err := s.settle(p)
 	if err == nil {
@@ -170,7 +171,7 @@ func (s *session) mailParams(params []string) error {
 }
 
 // Rcpt implements inbound.Server.
-func (s *session) Rcpt(p inbound.Path) (string, error) {
+func (s *session) Rcpt(p smtp.Path) (string, error) {
 	for _, param := range p.Params {
 		switch keyword, _, _ := strings.Cut(param, "="); constmap.Lower(keyword) {
 		case "notify", "orcpt": // RFC 3461 §4

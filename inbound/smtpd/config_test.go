@@ -12,6 +12,7 @@ import (
 	"postrider/inbound"
 	"postrider/internal/constmap"
 	"postrider/internal/queuetest"
+	"postrider/internal/smtp"
 )
 
 // controls makes a home with these control files.
@@ -192,7 +193,7 @@ func TestDamagedCDB(t *testing.T) {
 	}
 	refused := 0
 	for i := range 100 {
-		path, _ := inbound.ParsePath("TO:<x@host" + strconv.Itoa(i) + ">")
+		path, _ := smtp.ParsePath("TO:<x@host" + strconv.Itoa(i) + ">")
 		if _, err := s.Rcpt(path); err == noControls {
 			refused++
 		} else if err != nil && err != noRelay {

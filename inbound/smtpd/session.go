@@ -11,6 +11,7 @@ import (
 
 	"postrider/inbound"
 	"postrider/internal/constmap"
+	"postrider/internal/smtp"
 )
 
 // Replies of qmail-smtpd's own.
@@ -96,7 +97,7 @@ func (s *session) Extensions() []string {
 }
 
 // Mail implements inbound.Server.
-func (s *session) Mail(p inbound.Path) (string, error) {
+func (s *session) Mail(p smtp.Path) (string, error) {
 	sender, err := s.settle(p.Address)
 	if err == nil {
 		err = s.mailParams(p.Params)
@@ -136,7 +137,7 @@ func (s *session) mailParams(params []string) error {
 }
 
 // Rcpt implements inbound.Server.
-func (s *session) Rcpt(p inbound.Path) (string, error) {
+func (s *session) Rcpt(p smtp.Path) (string, error) {
 	rcpt, err := s.settle(p.Address)
 	if err != nil {
 		return "", err
@@ -172,7 +173,7 @@ func (s *session) Accepted(pid int) string {
 func (s *session) Content(c *inbound.Conn, queue io.Writer, t *inbound.Session) error {
 	queue.Write(s.received(t))
 	var (
-		body inbound.Body
+		body smtp.Decoder
 		hops inbound.Hops
 		size uint64
 		buf  []byte

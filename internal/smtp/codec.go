@@ -6,12 +6,8 @@ import (
 	"slices"
 )
 
-// Errors of the codecs.
-var (
-	ErrPartialLine = errors.New("smtp: content does not end with a newline")
-	ErrBareLF      = errors.New("smtp: LF without CR in content")
-	ErrBareCR      = errors.New("smtp: CR without LF in content")
-)
+// ErrPartialLine is content that does not end with LF.
+var ErrPartialLine = errors.New("smtp: content does not end with a newline")
 
 // Encoder turns content as qmail stores it into content as DATA carries it
 // (RFC 5321 §4.5.2). The zero value is ready, at the start of a message.
@@ -139,88 +135,4 @@ func (e *Encoder) Close(dst []byte) ([]byte, error) {
 		return dst, nil
 	}
 	return append(dst, '.', '\r', '\n'), nil
-}
-
-// Decoder is the inverse of Encoder, and strict: only CRLF "." CRLF ends the
-// content, and a CR or LF by itself is an error. The zero value is ready, at
-// the start of a message.
-//
-//	state      "."      CR       LF         other
-//	lineStart  dot      lineCR   bare LF    midLine
-//	dot        midLine  dotCR    bare LF    midLine   the first dot is dropped
-//	dotCR      bare CR  bare CR  done       bare CR
-//	midLine    midLine  lineCR   bare LF    midLine
-//	lineCR     bare CR  bare CR  lineStart  bare CR
-type Decoder struct {
-	state decoderState
-	err   error
-}
-
-type decoderState uint8
-
-const (
-	lineStart decoderState = iota
-	dot
-	dotCR
-	midLine
-	lineCR
-	done
-)
-
-// Done reports whether the end of the content has been decoded.
-func (d *Decoder) Done() bool { return d.state == done }
-
-// Append appends src, decoded, to dst, with LF for line ends: never more bytes
-// than src has. It returns how much of src it used, which is all of it but for
-// what stands after the end of the content. Its error is ErrBareLF or
-// ErrBareCR, for good. Chunks may break anywhere.
-func (d *Decoder) Append(dst, src []byte) (out []byte, n int, err error) {
-	for n < len(src) && d.err == nil && d.state != done {
-		if d.state == midLine {
-			// Up to a line end all states agree.
-			rest := src[n:]
-			if i := bytes.IndexByte(rest, '\n'); i >= 0 {
-				rest = rest[:i]
-			}
-			if i := bytes.IndexByte(rest, '\r'); i >= 0 {
-				rest = rest[:i]
-			}
-			dst = append(dst, rest...)
-			if n += len(rest); n == len(src) {
-				break
-			}
-		}
-		dst = d.step(dst, src[n])
-		n++
-	}
-	return dst, n, d.err
-}
-
-// step is one entry of the table.
-func (d *Decoder) step(dst []byte, c byte) []byte {
-	switch {
-	case d.state == lineCR && c == '\n':
-		d.state = lineStart
-		return append(dst, '\n')
-	case d.state == dotCR && c == '\n':
-		d.state = done
-		return dst
-	case d.state == lineCR || d.state == dotCR:
-		d.err = ErrBareCR
-		return dst
-	case c == '\n':
-		d.err = ErrBareLF
-		return dst
-	case c == '\r' && d.state == dot:
-		d.state = dotCR
-		return dst
-	case c == '\r':
-		d.state = lineCR
-		return dst
-	case c == '.' && d.state == lineStart:
-		d.state = dot
-		return dst
-	}
-	d.state = midLine
-	return append(dst, c)
 }

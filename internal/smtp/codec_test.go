@@ -1,7 +1,6 @@
 package smtp
 
 import (
-	"bytes"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -168,77 +167,6 @@ func TestEncoderAllStrings(t *testing.T) {
 	})
 }
 
-// Decoder's table as one expression: what it takes, read by splitting.
-func TestDecoderAllStrings(t *testing.T) {
-	allStrings(8, func(in string) {
-		var want strings.Builder
-		rest, ends := in, false
-		for !ends {
-			line, after, found := strings.Cut(rest, "\r\n")
-			if !found || strings.ContainsAny(line, "\r\n") {
-				break
-			}
-			rest = after
-			if ends = line == "."; !ends {
-				want.WriteString(strings.TrimPrefix(line, ".") + "\n")
-			}
-		}
-		for i := range len(in) + 1 {
-			var d Decoder
-			out, n, err := d.Append(nil, []byte(in[:i]))
-			if n == i {
-				var m int
-				out, m, err = d.Append(out, []byte(in[i:]))
-				n += m
-			}
-			if d.Done() != ends || ends && (err != nil || n != len(in)-len(rest) || string(out) != want.String()) {
-				t.Fatalf("%q, broken at %d: %q, %d used, done %v, %v", in, i, out, n, d.Done(), err)
-			}
-			if !strings.HasPrefix(string(out), want.String()) {
-				t.Fatalf("%q, broken at %d: %q lacks lines", in, i, out)
-			}
-		}
-	})
-}
-
-func TestDecoderErrors(t *testing.T) {
-	for in, want := range map[string]error{
-		"a\n":           ErrBareLF,
-		"\n":            ErrBareLF,
-		".\n":           ErrBareLF,
-		"a\r\n.\n":      ErrBareLF,
-		"a\n.\r\n":      ErrBareLF,
-		"a\rb\r\n":      ErrBareCR,
-		"\r\r\n":        ErrBareCR,
-		".\r.\r\n":      ErrBareCR,
-		".\r\r\n":       ErrBareCR,
-		"a\r\n.\ra\r\n": ErrBareCR,
-	} {
-		var d Decoder
-		out, n, err := d.Append(nil, []byte(in))
-		if err != want || d.Done() {
-			t.Errorf("%q: %v", in, err)
-		}
-		again, m, err := d.Append(out, []byte("\r\n.\r\n"))
-		if err != want || m != 0 || !bytes.Equal(out, again) || d.Done() {
-			t.Errorf("%q: went on after byte %d", in, n)
-		}
-	}
-}
-
-// Nothing after the end of the content is taken for content.
-func TestDecoderStopsAtEnd(t *testing.T) {
-	var d Decoder
-	src := []byte("a\r\n.\r\nMAIL FROM:<>\r\n")
-	out, n, err := d.Append(nil, src)
-	if string(out) != "a\n" || string(src[n:]) != "MAIL FROM:<>\r\n" || err != nil {
-		t.Errorf("%q, %q, %v", out, src[n:], err)
-	}
-	if out, n, err = d.Append(out, src[n:]); string(out) != "a\n" || n != 0 || err != nil {
-		t.Errorf("then %q, %d used, %v", out, n, err)
-	}
-}
-
 // Append never writes more than it says it needs.
 func TestEncoderRoom(t *testing.T) {
 	allStrings(6, func(in string) {
@@ -324,17 +252,5 @@ func BenchmarkEncoder(b *testing.B) {
 				e.Append(dst, src)
 			}
 		})
-	}
-}
-
-func BenchmarkDecoder(b *testing.B) {
-	wire := []byte(strings.Repeat(strings.Repeat("x", 75)+"\r\n", 400))
-	dst := make([]byte, 0, len(wire))
-	b.SetBytes(int64(len(wire)))
-	var d Decoder
-	for b.Loop() {
-		if _, _, err := d.Append(dst, wire); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

@@ -1,10 +1,6 @@
-package inbound
+package smtp
 
 import "strings"
-
-// MaxAddress is the longest address, in bytes, that is taken from a client.
-// Compat(qmail): the same limit; qmail-queue's own is 1002.
-const MaxAddress = 899
 
 // Path is the argument of MAIL or RCPT, taken apart.
 type Path struct {

@@ -1,15 +1,13 @@
-package inbound
+package smtp
 
 import (
 	"bytes"
 	"errors"
 	"strings"
 	"testing"
-
-	"postrider/internal/smtp"
 )
 
-func TestBody(t *testing.T) {
+func TestDecoder(t *testing.T) {
 	for _, c := range []struct{ reason, in, want string }{
 		{"nothing", ".\r\n", ""},
 		{"a line", "a\r\n.\r\n", "a\n"},
@@ -23,7 +21,7 @@ func TestBody(t *testing.T) {
 		{"all other bytes", "\x00\t\x7f\x80\xff\r\n.\r\n", "\x00\t\x7f\x80\xff\n"},
 	} {
 		for cut := range len(c.in) {
-			var b Body
+			var b Decoder
 			out, n, err := b.Append(nil, []byte(c.in[:cut]))
 			if n != cut || err != nil || b.Done() {
 				t.Fatalf("%s, %d bytes: %d used, %v, %v", c.reason, cut, n, b.Done(), err)
@@ -40,7 +38,7 @@ func TestBody(t *testing.T) {
 }
 
 // S1: what other servers have taken for the end of a message.
-func TestBodySmuggling(t *testing.T) {
+func TestDecoderSmuggling(t *testing.T) {
 	const next = "MAIL FROM:<x@y>\r\n"
 	for _, c := range []struct {
 		end  string
@@ -52,7 +50,7 @@ func TestBodySmuggling(t *testing.T) {
 	} {
 		in := "a" + c.end + next
 		for cut := range len(in) {
-			var b Body
+			var b Decoder
 			_, _, err := b.Append(nil, []byte(in[:cut]))
 			if err == nil {
 				_, _, err = b.Append(nil, []byte(in[cut:]))
@@ -67,9 +65,9 @@ func TestBodySmuggling(t *testing.T) {
 	}
 }
 
-// slowBody decodes all of src at once, by looking around: the content, and what
+// slowDecode decodes all of src at once, by looking around: the content, and what
 // is behind its end. Without an end, content is what it may yet become.
-func slowBody(src string) (content, rest string, bare, ok bool) {
+func slowDecode(src string) (content, rest string, bare, ok bool) {
 	for {
 		if strings.HasPrefix(src, ".\r\n") {
 			return content, src[3:], false, true
@@ -89,8 +87,8 @@ func slowBody(src string) (content, rest string, bare, ok bool) {
 	}
 }
 
-// decode is all that a Body makes of src, given in two parts.
-func decode(src string, cut int) (content, rest string, b Body, err error) {
+// decode is all that a Decoder makes of src, given in two parts.
+func decode(src string, cut int) (content, rest string, b Decoder, err error) {
 	out, n, err := b.Append(nil, []byte(src[:cut]))
 	if err == nil && !b.Done() {
 		var m int
@@ -100,10 +98,10 @@ func decode(src string, cut int) (content, rest string, b Body, err error) {
 	return string(out), src[n:], b, err
 }
 
-func checkBody(t *testing.T, src string, cut int) {
+func checkDecoder(t *testing.T, src string, cut int) {
 	t.Helper()
 	content, rest, b, err := decode(src, cut)
-	wantContent, wantRest, bare, ok := slowBody(src)
+	wantContent, wantRest, bare, ok := slowDecode(src)
 	if b.Done() != ok || errors.Is(err, ErrBareLF) != bare {
 		t.Fatalf("%q at %d: done %v, %v", src, cut, b.Done(), err)
 	}
@@ -116,7 +114,7 @@ func checkBody(t *testing.T, src string, cut int) {
 }
 
 // Every string of up to eight of the bytes that matter, whole and in two parts.
-func TestBodyAll(t *testing.T) {
+func TestDecoderAll(t *testing.T) {
 	const letters = "\r\n.a"
 	for length := range 9 {
 		for number := range 1 << (2 * length) {
@@ -124,10 +122,10 @@ func TestBodyAll(t *testing.T) {
 			for i := range src {
 				src[i] = letters[number>>(2*i)&3]
 			}
-			checkBody(t, string(src), length)
+			checkDecoder(t, string(src), length)
 			if length <= 6 {
 				for cut := range length {
-					checkBody(t, string(src), cut)
+					checkDecoder(t, string(src), cut)
 				}
 			}
 		}
@@ -136,9 +134,9 @@ func TestBodyAll(t *testing.T) {
 
 // What our client sends arrives as it was, in whatever parts; the client makes
 // a CR alone a line end.
-func TestBodyOfEncoder(t *testing.T) {
+func TestDecoderOfEncoder(t *testing.T) {
 	content := []byte("..\n.\n\na\x00b\n.a.\n\n..\n")
-	var e smtp.Encoder
+	var e Encoder
 	wire, err := e.Close(e.Append(nil, content))
 	if err != nil {
 		t.Fatal(err)
@@ -150,13 +148,13 @@ func TestBodyOfEncoder(t *testing.T) {
 	}
 }
 
-func FuzzBody(f *testing.F) {
+func FuzzDecoder(f *testing.F) {
 	for _, src := range []string{"a\r\n.\r\n", ".\r\r\n.\r\nx", "\n", "\r.\r\n..\r\n.\r\n", ".\ra\r\n"} {
 		f.Add(src, 3)
 	}
 	f.Fuzz(func(t *testing.T, src string, cut int) {
-		checkBody(t, src, min(max(cut, 0), len(src)))
-		var e smtp.Encoder
+		checkDecoder(t, src, min(max(cut, 0), len(src)))
+		var e Encoder
 		wire, err := e.Close(e.Append(nil, []byte(src)))
 		if err != nil {
 			return
@@ -167,4 +165,16 @@ func FuzzBody(f *testing.F) {
 			t.Errorf("encoded and decoded %q: %q, %v", src, got, err)
 		}
 	})
+}
+
+func BenchmarkDecoder(b *testing.B) {
+	wire := []byte(strings.Repeat(strings.Repeat("x", 75)+"\r\n", 400))
+	dst := make([]byte, 0, len(wire))
+	b.SetBytes(int64(len(wire)))
+	var d Decoder
+	for b.Loop() {
+		if _, _, err := d.Append(dst, wire); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

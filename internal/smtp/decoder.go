@@ -1,4 +1,4 @@
-package inbound
+package smtp
 
 import (
 	"bytes"
@@ -8,10 +8,11 @@ import (
 // ErrBareLF is an LF without a CR before it in what follows DATA. Some servers
 // take it for a line end, so that a message could be two for one of us
 // (message smuggling); RFC 5321 §2.3.8 forbids it.
-var ErrBareLF = errors.New("inbound: LF without CR in DATA")
+var ErrBareLF = errors.New("smtp: LF without CR in DATA")
 
-// Body turns what follows DATA into lines that end in LF, without the dots that
-// the client put before dots (RFC 5321 §4.5.2). The zero value is ready.
+// Decoder turns what follows DATA into lines that end in LF, without the dots that
+// the client put before dots (RFC 5321 §4.5.2): the inverse of Encoder. The zero
+// value is ready.
 //
 //	state      "."       CR            LF            other
 //	lineStart  dot       lineCR        bare LF       midLine
@@ -22,32 +23,32 @@ var ErrBareLF = errors.New("inbound: LF without CR in DATA")
 //
 // Only CRLF "." CRLF ends the content. Compat(qmail): a CR that no LF follows
 // is kept, as a byte like others, also after the dot of a line that began with
-// one. Whatever sends it on has to see to it; ours does (smtp.Encoder).
-type Body struct {
-	state bodyState
+// one. Whatever sends it on has to see to it; ours does (Encoder).
+type Decoder struct {
+	state decoderState
 	err   error
 }
 
-type bodyState uint8
+type decoderState uint8
 
 const (
-	lineStart bodyState = iota
+	lineStart decoderState = iota
 	dot
 	dotCR
 	midLine
 	lineCR
-	ended
+	done
 )
 
 // Done reports whether the end of the content was seen.
-func (b *Body) Done() bool { return b.state == ended }
+func (d *Decoder) Done() bool { return d.state == done }
 
 // Append appends src, decoded, to dst: at most two bytes more than src has. It
 // returns how much of src was used, which is all but what stands behind the end
 // of the content. Its error is ErrBareLF, for good.
-func (b *Body) Append(dst, src []byte) (out []byte, n int, err error) {
-	for n < len(src) && b.err == nil && b.state != ended {
-		if b.state == midLine { // all bytes but two are alike
+func (d *Decoder) Append(dst, src []byte) (out []byte, n int, err error) {
+	for n < len(src) && d.err == nil && d.state != done {
+		if d.state == midLine { // all bytes but two are alike
 			rest := src[n:]
 			if i := bytes.IndexByte(rest, '\r'); i >= 0 {
 				rest = rest[:i]
@@ -60,46 +61,46 @@ func (b *Body) Append(dst, src []byte) (out []byte, n int, err error) {
 				break
 			}
 		}
-		dst = b.step(dst, src[n])
+		dst = d.step(dst, src[n])
 		n++
 	}
-	return dst, n, b.err
+	return dst, n, d.err
 }
 
 // step is one entry of the table.
-func (b *Body) step(dst []byte, c byte) []byte {
-	switch b.state {
+func (d *Decoder) step(dst []byte, c byte) []byte {
+	switch d.state {
 	case lineCR:
 		if c == '\n' {
-			b.state = lineStart
+			d.state = lineStart
 			return append(dst, '\n')
 		}
 		dst = append(dst, '\r')
 	case dotCR:
 		if c == '\n' {
-			b.state = ended
+			d.state = done
 			return dst
 		}
 		dst = append(dst, '.', '\r')
 	case dot:
 		if c == '\r' {
-			b.state = dotCR
+			d.state = dotCR
 			return dst
 		}
 	case lineStart:
 		if c == '.' {
-			b.state = dot
+			d.state = dot
 			return dst
 		}
 	}
 	switch c {
 	case '\n':
-		b.err = ErrBareLF
+		d.err = ErrBareLF
 		return dst
 	case '\r':
-		b.state = lineCR
+		d.state = lineCR
 		return dst
 	}
-	b.state = midLine
+	d.state = midLine
 	return append(dst, c)
 }
