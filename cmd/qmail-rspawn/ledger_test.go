@@ -48,7 +48,7 @@ func TestLedger(t *testing.T) {
 		}
 		fmt.Fprintf(&routes, "d%d.example:[127.0.0.1]:%d\n", i, port)
 	}
-	for name, text := range map[string]string{"me": "rig.example\n", "smtproutes": routes.String(), "timeoutremote": "2\n",
+	for name, text := range map[string]string{"me": "rig.example\n", "smtproutes": routes.String(), "timeoutremote": "4\n",
 		"concurrencyremote": "255\n", "trustanchors": "/nonexistent\n"} { // opportunistic TLS never reads them
 		r.file("control/"+name, text, 0o644)
 	}
