@@ -29,7 +29,7 @@ func (w *world) unwell(domains, ill int) *moody.Servers {
 	}
 	w.control("smtproutes", routes.String())
 	w.control("trustanchors", "/nonexistent\n") // opportunistic TLS never reads them
-	w.control("timeoutremote", "4\n") // for servers that stall; the others answer by then on a busy machine too
+	w.control("timeoutremote", "4\n")           // for servers that stall; the others answer by then on a busy machine too
 	return s
 }
 
