@@ -31,10 +31,10 @@ type Engine struct {
 // New makes an engine for the qmail home at dir, with at most slots deliveries.
 func New(dir string, slots int) *Engine {
 	e := &Engine{
-		gate:   fair.New(fair.Limits{Slots: slots}),
-		groups: newGroups(),
-		seed:   maphash.MakeSeed(),
+		gate: fair.New(fair.Limits{Slots: slots}),
+		seed: maphash.MakeSeed(),
 	}
+	e.groups = newGroups(e.gate)
 	e.observer = observe.New(e.view)
 	e.pool = newPool(e.observer)
 	e.files = newFiles(dir, slots, e.pool, e.observer)
@@ -153,7 +153,7 @@ func (e *Engine) name(plan *remote.Plan, key string) string {
 // carry waits for the destination's turn and delivers.
 func (e *Engine) carry(ctx context.Context, t *trip, watch *observe.Delivery) *report.Outcome {
 	watch.Phase(observe.Waiting)
-	pass, err := e.gate.EnterOffering(ctx, t.destination, t)
+	pass, err := e.gate.EnterAs(ctx, t.destination, t.group.party, t)
 	switch {
 	case errors.Is(err, fair.ErrWait):
 		return &report.Outcome{Cause: report.Busy, Host: t.job.Host}

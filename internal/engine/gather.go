@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"postrider/internal/fair"
 	"postrider/internal/report"
 	"postrider/internal/smtp"
 )
@@ -20,12 +21,15 @@ const (
 
 // groups are the groups that may still be joined.
 type groups struct {
+	gate   *fair.Gate
 	linger time.Duration
 	mu     sync.Mutex
 	open   map[string]*group // guarded by mu
 }
 
-func newGroups() *groups { return &groups{linger: linger, open: map[string]*group{}} }
+func newGroups(gate *fair.Gate) *groups {
+	return &groups{gate: gate, linger: linger, open: map[string]*group{}}
+}
 
 // group is recipients that go in one transaction.
 type group struct {
@@ -33,6 +37,7 @@ type group struct {
 	all  *groups
 	born time.Time
 
+	party    *fair.Party
 	full     chan struct{} // closed when sealed
 	sealed   bool          // guarded by all.mu
 	envelope smtp.Envelope // guarded by all.mu until sealed
@@ -41,14 +46,19 @@ type group struct {
 	outcome *report.Outcome // of the whole transaction
 }
 
-// join adds a recipient to the open group of that key, or begins one. The
+// join adds a recipient to the open group of that key, or begins one, also where
+// that one runs already and has as many slots as its destination may keep. The
 // member at place 0 leads; all others wait.
 func (gs *groups) join(key string, e smtp.Envelope) (*group, int) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	g := gs.open[key]
+	if g != nil && !g.party.Join() {
+		g.shut()
+		g = nil
+	}
 	if g == nil {
-		g = &group{key: key, all: gs, born: time.Now(), full: make(chan struct{}), done: make(chan struct{}), envelope: smtp.Envelope{Sender: e.Sender, ASCII: e.ASCII}}
+		g = &group{key: key, all: gs, party: gs.gate.NewParty(), born: time.Now(), full: make(chan struct{}), done: make(chan struct{}), envelope: smtp.Envelope{Sender: e.Sender, ASCII: e.ASCII}}
 		gs.open[key] = g
 	}
 	place := len(g.envelope.Rcpts)

@@ -32,14 +32,14 @@ type parlour struct {
 
 // inParlour runs a test in a bubble.
 func inParlour(t *testing.T, run func(p *parlour)) {
-	d, err := smtptest.ParseDialogue([]byte("-- argv --\nexample.net me@example.com you@example.net\n-- control/me --\nmail.example\n" +
+	d, err := smtptest.ParseDialogue([]byte("-- argv --\nexample.net me@example.com you@example.net\n-- control/me --\nmail.example\n-- control/concurrencyremote --\n255\n" +
 		"-- dns --\nexample.net. MX 10 mx.example.net.\nmx.example.net. A 192.0.2.7\n-- report --\nK\\n\\0\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	home, _, zone := furnish(t, d)
 	synctest.Test(t, func(t *testing.T) {
-		p := &parlour{t: t, home: home, engine: New(home, 20), server: &lone{}, begun: time.Now()}
+		p := &parlour{t: t, home: home, engine: New(home, 255), server: &lone{}, begun: time.Now()}
 		p.engine.stage(zone, func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
 			client, server := smtptest.Pipe(64 << 10)
 			p.server.mu.Lock()

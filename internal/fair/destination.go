@@ -14,6 +14,7 @@ type destination struct {
 	key     string
 	held    int // slots: running, waiting, and one that is just leaving
 	running int
+	load    int       // slots of those that run, with all of their parties
 	line    list.List // of *waiter, in the order of arrival
 
 	window int    // how many may run; Limits.PerHost bounds it again
@@ -21,7 +22,7 @@ type destination struct {
 	credit int    // OKs towards the next widening, from calm on
 	epoch  uint32 // counts halvings: older deliveries tell of a window that is no more
 
-	moved time.Duration // when a delivery last ended, or the line came to be
+	moved time.Duration // when a delivery last ended, or began where none ran
 	lasts time.Duration // what a delivery takes, averaged over some eight; 0 before the first
 
 	trouble int // since the last OK or Neutral: 2 per Silent, 1 per Pushback

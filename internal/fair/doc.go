@@ -42,7 +42,8 @@
 //
 // The last eighth of the slots is the reserve (five if that is more, but at
 // most a quarter). No destination runs so many that less than the reserve is
-// left, whatever PerHost says. While slots are so scarce that less is free, a
+// left, whatever PerHost says; recipients that go in one transaction, a Party, are
+// one delivery to their destination, and a slot each here. While slots are so scarce that less is free, a
 // waiting delivery is looked at every Limits.Hold, 4 s, and stays if its turn
 // comes soon; else it is deferred. Those at the head of a line stay and those at
 // its end go: room is made at the cost of the longest line and the slowest

@@ -36,7 +36,7 @@ func (p *Pass) Follow(fit func(offer any) bool) *Follower {
 func (f *Follower) Go(with any) {
 	f.gate.mu.Lock()
 	defer f.gate.mu.Unlock()
-	f.w.pass = f.gate.run(f.w.to, f.gate.now())
+	f.w.pass = f.gate.run(f.w.to, f.w.party, f.gate.now())
 	f.w.pass.with = with
 	close(f.w.done)
 }

@@ -16,7 +16,7 @@ func queued(t *testing.T, ctx context.Context, g *Gate, n int) (*Pass, chan outc
 	began := time.Now()
 	for who := range n {
 		go func() {
-			p, err := g.EnterOffering(ctx, "a", who)
+			p, err := g.EnterAs(ctx, "a", nil, who)
 			ended <- outcome{who, p, err, time.Since(began)}
 		}()
 		synctest.Wait()

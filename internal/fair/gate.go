@@ -71,20 +71,21 @@ func (g *Gate) State() State {
 // Errors: ErrWait, ErrBroken (as *BrokenError), and ctx's own. When ctx ends in
 // the moment of the turn, there may be a Pass all the same.
 func (g *Gate) Enter(ctx context.Context, key string) (*Pass, error) {
-	return g.EnterOffering(ctx, key, nil)
+	return g.EnterAs(ctx, key, nil, nil)
 }
 
-// EnterOffering is Enter for a delivery that another may take along out of the
-// line, see Pass.Follow; offer is what that one is shown, and nil is no offer.
-func (g *Gate) EnterOffering(ctx context.Context, key string, offer any) (*Pass, error) {
+// EnterAs is Enter for the leader of a party, which may be nil, and which another
+// may take along out of the line, see Pass.Follow; offer is what that one is
+// shown, and nil is no offer.
+func (g *Gate) EnterAs(ctx context.Context, key string, party *Party, offer any) (*Pass, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	g.mu.Lock()
 	now := g.now()
 	d := g.find(key, now)
-	if d.broken || d.line.Len() == 0 && d.running < g.window(d) {
-		p, err := g.admit(d, now)
+	if d.broken || d.line.Len() == 0 && g.room(d, party) {
+		p, err := g.admit(d, party, now)
 		g.mu.Unlock()
 		return p, err
 	}
@@ -92,7 +93,7 @@ func (g *Gate) EnterOffering(ctx context.Context, key string, offer any) (*Pass,
 		g.mu.Unlock()
 		return nil, ErrWait
 	}
-	w := g.queue(d, now)
+	w := g.queue(d, party, now)
 	w.offer = offer
 	g.mu.Unlock()
 	return g.wait(ctx, w)
@@ -102,6 +103,7 @@ func (g *Gate) EnterOffering(ctx context.Context, key string, offer any) (*Pass,
 type Pass struct {
 	gate  *Gate
 	to    *destination
+	party *Party
 	began time.Duration
 	epoch uint32 // the destination's when it was given
 	probe bool
@@ -123,6 +125,7 @@ func (p *Pass) Leave(r Result) {
 	now := g.now()
 	d.ended(p.began, now)
 	d.running--
+	d.load -= p.party.size()
 	if d.trouble > 0 {
 		g.suspects--
 	}
@@ -131,7 +134,7 @@ func (p *Pass) Leave(r Result) {
 	}
 	g.learn(p, r, now)
 	g.pump(d, now)
-	g.release(d, now)
+	g.release(d, p.party, now)
 }
 
 // now is cheaper than time.Now, and small to keep.
@@ -143,48 +146,63 @@ func (g *Gate) scarce() bool { return g.limits.Slots-g.held < g.limits.reserve()
 // window is how many may run to d.
 func (g *Gate) window(d *destination) int { return min(d.window, g.limits.perHost()) }
 
+// turns is how many run to d at a time while others wait: fewer than its window
+// where parties leave no room.
+func (g *Gate) turns(d *destination) int { return min(g.window(d), max(1, d.running)) }
+
+// room says whether one more may run to d.
+func (g *Gate) room(d *destination, party *Party) bool {
+	return d.running < g.window(d) && (d.running == 0 || d.load+party.size() <= g.limits.most())
+}
+
 // admit lets a delivery run whose turn it is, or tells why not.
-func (g *Gate) admit(d *destination, now time.Duration) (*Pass, error) {
+func (g *Gate) admit(d *destination, party *Party, now time.Duration) (*Pass, error) {
 	crowded := d.trouble > 0 && g.suspects >= g.limits.suspects()
 	if !d.broken {
 		if crowded {
 			return nil, ErrWait
 		}
-		g.hold(d)
-		return g.run(d, now), nil
+		g.hold(d, party)
+		return g.run(d, party, now), nil
 	}
 	// Deliveries from before the circuit opened may run for long. They do not
 	// delay the probe, but it comes on top of them, within the limit.
 	if crowded || d.probing || now < d.probeAt || d.running >= g.limits.perHost() {
 		return nil, g.broken(d)
 	}
-	g.hold(d)
-	p := g.run(d, now)
+	g.hold(d, party)
+	p := g.run(d, party, now)
 	p.probe, d.probing = true, true
 	return p, nil
 }
 
 // run counts a delivery that begins.
-func (g *Gate) run(d *destination, now time.Duration) *Pass {
-	d.running++
+func (g *Gate) run(d *destination, party *Party, now time.Duration) *Pass {
+	if d.running++; d.running == 1 {
+		d.moved = now
+	}
+	d.load += party.size()
+	party.begin()
 	if d.trouble > 0 {
 		g.suspects++
 	}
-	return &Pass{gate: g, to: d, began: now, epoch: d.epoch}
+	return &Pass{gate: g, to: d, party: party, began: now, epoch: d.epoch}
 }
 
-// hold takes a slot for d, release gives one back.
-func (g *Gate) hold(d *destination) {
+// hold takes the slots of a party for d, release gives them back.
+func (g *Gate) hold(d *destination, party *Party) {
 	if d.held == 0 {
 		g.idle.remove(d)
 	}
-	d.held++
-	g.held++
+	party.enter(d)
+	d.held += party.size()
+	g.held += party.size()
 }
 
-func (g *Gate) release(d *destination, now time.Duration) {
-	d.held--
-	g.held--
+func (g *Gate) release(d *destination, party *Party, now time.Duration) {
+	d.held -= party.size()
+	g.held -= party.size()
+	party.leave()
 	if d.held == 0 {
 		d.idleSince = now
 		g.idle.push(d)
@@ -195,6 +213,7 @@ func (g *Gate) release(d *destination, now time.Duration) {
 // closed, and then they stay.
 type waiter struct {
 	to    *destination
+	party *Party
 	place *list.Element // in to.line
 	since time.Duration
 	look  time.Duration // until it is next looked at
@@ -208,12 +227,9 @@ type waiter struct {
 func (w *waiter) decided() bool { return w.pass != nil || w.err != nil || w.taken }
 
 // queue puts a delivery at the end of d's line.
-func (g *Gate) queue(d *destination, now time.Duration) *waiter {
-	g.hold(d)
-	if d.line.Len() == 0 {
-		d.moved = now
-	}
-	w := &waiter{to: d, since: now, done: make(chan struct{})}
+func (g *Gate) queue(d *destination, party *Party, now time.Duration) *waiter {
+	g.hold(d, party)
+	w := &waiter{to: d, party: party, since: now, done: make(chan struct{})}
 	w.look = min(g.limits.Hold, g.limits.MaxWait)
 	w.place = d.line.PushBack(w)
 	return w
@@ -256,14 +272,14 @@ func (g *Gate) dismiss(w *waiter, why error, now time.Duration) {
 	w.to.line.Remove(w.place)
 	w.err = why
 	close(w.done)
-	g.release(w.to, now)
+	g.release(w.to, w.party, now)
 }
 
 // patience is how long w may wait before it is looked at again; 0: no longer.
 func (g *Gate) patience(w *waiter) time.Duration {
 	now := g.now()
 	left := w.since + g.limits.MaxWait - now
-	if left > 0 && g.scarce() && w.to.turn(w, g.window(w.to), now) > min(left, g.limits.soon()) {
+	if left > 0 && g.scarce() && w.to.turn(w, g.turns(w.to), now) > min(left, g.limits.soon()) {
 		alive := w.to.trouble == 0 && w.to.lasts > 0 && !w.to.stalled(g.limits.soon(), now)
 		if !alive {
 			return 0
@@ -278,9 +294,9 @@ func (g *Gate) patience(w *waiter) time.Duration {
 
 // pump lets those run whose turn it is.
 func (g *Gate) pump(d *destination, now time.Duration) {
-	for !d.broken && d.line.Len() > 0 && d.running < g.window(d) {
+	for !d.broken && d.line.Len() > 0 && g.room(d, d.line.Front().Value.(*waiter).party) {
 		w := d.line.Remove(d.line.Front()).(*waiter)
-		w.pass = g.run(d, now) // its slot is held already
+		w.pass = g.run(d, w.party, now) // its slots are held already
 		close(w.done)
 	}
 }

@@ -55,9 +55,12 @@ func (l Limits) withDefaults() Limits {
 // reserve is how many slots must be free for waiting to be free.
 func (l *Limits) reserve() int { return max(l.Slots/8, min(5, l.Slots/4)) }
 
+// most is how many slots one destination may keep busy: all but the reserve.
+func (l *Limits) most() int { return l.Slots - l.reserve() }
+
 // perHost is how many deliveries one destination may run: PerHost, but never
 // in the reserve.
-func (l *Limits) perHost() int { return min(l.PerHost, l.Slots-l.reserve()) }
+func (l *Limits) perHost() int { return min(l.PerHost, l.most()) }
 
 // soon is how long a wait may still be while slots are scarce. Fewer than four
 // slots have no reserve.
