@@ -73,7 +73,8 @@ func TestDatabytes(t *testing.T) {
 		if len(list) != 1 || list[0].Taken != (c.want == taken) || (list[0].Envelope == "") == (c.want == taken) {
 			t.Errorf("%s: %+v", c.reason, list)
 		}
-		if c.want == taken && c.body == big && !strings.HasSuffix(list[0].Content, "-0000\n"+strings.ReplaceAll(big, "\r\n", "\n")) {
+		content := strings.ReplaceAll(strings.TrimPrefix(c.body, "."), "\r\n", "\n")
+		if c.want == taken && !strings.HasSuffix(list[0].Content, "-0000\n"+content) { // whole
 			t.Errorf("%s: %d bytes", c.reason, len(list[0].Content))
 		}
 	}
