@@ -179,6 +179,15 @@ func TestBounce(t *testing.T) {
 	}
 }
 
+// A text of nothing but indented lines is a body, and not lost.
+func TestIndented(t *testing.T) {
+	m := deliver(t, queuetest.New(t), mailing+" b\r\n\tc\r\n.\r\nQUIT\r\n", Program{})
+	want := "Received: (ofmipd unknown); NOW\nDate: NOW\nMessage-ID: <NOW.1.qmail@me.example>\nFrom: joe@me.example\nCc: recipient list not shown: ;\n\n b\n\tc\n"
+	if got := masked(m.Content); got != want {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestControls(t *testing.T) {
 	for _, c := range []struct {
 		why           string
