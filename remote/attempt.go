@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"time"
 
 	"postrider/internal/qmtp"
 	"postrider/internal/smtp"
@@ -147,11 +148,20 @@ func (t *trial) byQMTP(ctx context.Context, h *Handover) *smtp.Transaction {
 	return &tx
 }
 
+// old reports whether the message has waited for so long that it may have been
+// tried before: qmail-send tries again after 400 seconds at the soonest. A server
+// or a firewall that drops us at BDAT leaves the outcome open each time, and there
+// is nobody to remember it; so what is old goes by DATA, which all understand.
+func (t *trial) old() bool {
+	modified := t.job.Message.Modified
+	return !modified.IsZero() && time.Since(modified) > 5*time.Minute
+}
+
 // handover is what a conversation with peer needs, but for the connection and
 // the envelope, which is sealed as late as can be.
 func (t *trial) handover(m *manner, c *Candidate, peer netip.AddrPort) *Handover {
 	h := &Handover{Policy: m.policy, Session: m.session, Message: t.job.Message, QMTP: t.hop.route.QMTP, Creds: t.creds(peer),
-		Params: smtpc.Params{Helo: t.helo(), Timeout: t.Control.TimeoutRemote, HeloOnly: m.heloOnly, NoChunking: m.noChunking}}
+		Params: smtpc.Params{Helo: t.helo(), Timeout: t.Control.TimeoutRemote, HeloOnly: m.heloOnly, NoChunking: m.noChunking || t.old()}}
 	if t.Conns != nil && !h.QMTP {
 		h.Peer, h.Key = peer, m.key
 		h.Keep = func(c *smtpc.Conn) { t.Conns.Keep(h.Key, c) }

@@ -146,7 +146,7 @@ func deliver(t *testing.T, d *smtptest.Dialogue, home string, dial stage.Dial) [
 		if err != nil {
 			return report.Outcome{Cause: report.UnreadableControl, Detail: control.Blame(err)}
 		}
-		m := &smtp.Message{At: bytes.NewReader(d.Message), Size: int64(len(d.Message))}
+		m := &smtp.Message{At: bytes.NewReader(d.Message), Size: int64(len(d.Message)), Modified: time.Now().Add(-d.Age)}
 		job, cause := remote.ParseJob(d.Argv, m)
 		if cause != report.Accepted {
 			return report.Outcome{Cause: cause, Host: d.Argv[0]}

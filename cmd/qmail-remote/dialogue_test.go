@@ -74,7 +74,7 @@ func play(t *testing.T, d *smtptest.Dialogue) {
 // which nothing may appear.
 func delivery(t *testing.T, home string, d *smtptest.Dialogue) []byte {
 	message := filepath.Join(t.TempDir(), "message")
-	if err := os.WriteFile(message, d.Message, 0o600); err != nil {
+	if err := d.WriteMessage(message); err != nil {
 		t.Fatal(err)
 	}
 	stdin, err := os.Open(message)

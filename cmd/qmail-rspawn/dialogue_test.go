@@ -45,7 +45,10 @@ func play(t *testing.T, d *smtptest.Dialogue) {
 	if err := d.Install(r.home); err != nil {
 		t.Fatal(err)
 	}
-	r.file("queue/mess/1/24", string(d.Message), 0o644)
+	r.file("queue/mess/1/24", "", 0o644)
+	if err := d.WriteMessage(r.home + "/queue/mess/1/24"); err != nil {
+		t.Fatal(err)
+	}
 	n := stage.Enter(t, d)
 	r.begin()
 	r.limit()

@@ -89,7 +89,7 @@ func furnish(t *testing.T, d *smtptest.Dialogue) (home string, orders []stage.Or
 	if err := os.MkdirAll(home+"/queue/mess/0", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(home+"/queue/mess/0/1", d.Message, 0o600); err != nil {
+	if err := d.WriteMessage(home + "/queue/mess/0/1"); err != nil {
 		t.Fatal(err)
 	}
 	zone, err := dnstest.ParseZone(d.Zone)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Message is the content of a delivery as qmail stores it: lines that end in LF.
@@ -16,6 +17,8 @@ type Message struct {
 	At     io.ReaderAt
 	Size   int64
 	Stream io.Reader
+	// Modified is when the file was last written; zero where that is unknown.
+	Modified time.Time
 
 	rooms *Rooms
 	short bool            // to be held in memory: see Whole
@@ -58,7 +61,7 @@ func OpenMessage(f *os.File) (*Message, error) {
 	if size < 0 {
 		return nil, fmt.Errorf("open message: offset %d: %w", offset, errShrunk)
 	}
-	return &Message{At: io.NewSectionReader(f, offset, size), Size: size}, nil
+	return &Message{At: io.NewSectionReader(f, offset, size), Size: size, Modified: info.ModTime()}, nil
 }
 
 // maxWhole is the longest message that is held in memory, in bytes: most are
@@ -76,7 +79,7 @@ func ReadMessage(f *os.File, r *Rooms) (*Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open message: %w", err)
 	}
-	return &Message{At: f, Size: info.Size(), rooms: r, short: info.Size() <= maxWhole}, nil
+	return &Message{At: f, Size: info.Size(), Modified: info.ModTime(), rooms: r, short: info.Size() <= maxWhole}, nil
 }
 
 // Whole is the content, where it is short and can be read. Nobody may change it,

@@ -27,6 +27,7 @@ type Dialogue struct {
 	Servers map[string]Script // by "192.0.2.7:25"
 	Report  []byte
 	Within  time.Duration // 0: no limit
+	Age     time.Duration // of the message
 	modes   map[string]bool
 	tls     []byte // report.tls
 }
@@ -78,6 +79,15 @@ func ParseDialogue(data []byte) (*Dialogue, error) {
 	return d, nil
 }
 
+// WriteMessage writes the message into a file, which is of its Age.
+func (d *Dialogue) WriteMessage(file string) error {
+	if err := os.WriteFile(file, d.Message, 0o644); err != nil {
+		return err
+	}
+	written := time.Now().Add(-d.Age)
+	return os.Chtimes(file, written, written)
+}
+
 func (d *Dialogue) section(name, text string) (err error) {
 	if base, ok := strings.CutSuffix(name, ".quoted"); ok {
 		raw, err := unquote(text)
@@ -107,6 +117,8 @@ func (d *Dialogue) section(name, text string) (err error) {
 		err = d.setModes(text)
 	case "within":
 		d.Within, err = time.ParseDuration(strings.TrimSpace(text))
+	case "age":
+		d.Age, err = time.ParseDuration(strings.TrimSpace(text))
 	default:
 		err = d.fileOrServer(name, text)
 	}

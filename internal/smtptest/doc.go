@@ -11,6 +11,7 @@
 //	-- control/NAME --     a control file; any other file under qmail's home likewise (queue/lock/tcpto)
 //	-- control/NAME/x --   makes control/NAME a directory, which cannot be read as a file
 //	-- message --          the message as qmail stores it; without it, a small one
+//	-- age --              how long ago the message was written, as "10m"; without it, just now
 //	-- dns --              zone lines: "example.net. MX 10 mx.example.net."; "slow.example. MX !timeout"
 //	-- 192.0.2.7:25 --     the script of the server at that address
 //	-- wire --             content exactly as it must cross the wire, dot-stuffing included (else: derived from message)
