@@ -166,7 +166,12 @@ func (t *trial) round(o options, client *rpc.Client, inflight int, figures []*fi
 		default:
 			// More than are in flight, so that none is still busy, of those that the
 			// engine has conversations with: it keeps 500.
+			// Once before, since BDAT waits for the replies to RCPT where a conversation
+			// has been silent for a second.
 			all := append(named("d", inflight), named("s", min(inflight, 500-inflight))...)
+			if _, err = stream(u, client, inflight, 4*f.least, all); err != nil {
+				break
+			}
 			for len(all) < passes*inflight {
 				all = append(all, all...)
 			}
