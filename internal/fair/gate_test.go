@@ -26,7 +26,7 @@ func enter(t *testing.T, g *Gate, key string) *Pass {
 	t.Helper()
 	began := time.Now()
 	p, err := g.Enter(t.Context(), key)
-	if err != nil || time.Since(began) > time.Second {
+	if err != nil || time.Since(began) > 3*time.Second { // some tests run in real time
 		t.Fatalf("Enter: %v after %v", err, time.Since(began))
 	}
 	return p

@@ -254,35 +254,38 @@ type stuck struct{ free chan struct{} }
 
 func (s stuck) Write(b []byte) (int, error) { <-s.free; return len(b), nil }
 
+// Simulated time, as the log has a second for its last words.
 func TestLog(t *testing.T) {
-	var text strings.Builder
-	o := New(nil)
-	stop := o.LogTo(&text)
-	end := func(out report.Outcome, letter byte) {
-		o.Begin(Order{Slot: 7, MessID: "1/24", Sender: "me@here", Recipient: "you@a.example\n{}", Host: "a.example"}).End(&out, letter)
-	}
-	end(report.Outcome{}, 'K') // not asked for
-	o.Log(true)
-	refused := smtp.Reply{Code: 550, Lines: []string{"550 Subject: private"}}
-	end(report.Outcome{Host: "192.0.2.1", Detail: "control/authsenders: hunter2", Reply: smtp.Reply{Code: 250},
-		Rcpts: []smtp.Reply{refused}, TLS: smtp.Security{Version: "TLSv1.3"}}, 'D')
-	o.Log(false)
-	end(report.Outcome{}, 'K')
-	stop()
-	end(report.Outcome{}, 'K') // too late
-	var line map[string]any
-	if err := json.Unmarshal([]byte(text.String()), &line); err != nil {
-		t.Fatalf("%q: %v", text.String(), err)
-	}
-	for k, want := range map[string]any{"msg": "delivery", "result": "D", "cause": "recipient_refused", "slot": 7.0, "message": "1/24", "from": "me@here",
-		"to": "you@a.example?{}", "peer": "192.0.2.1", "code": 550.0, "tls": "TLSv1.3", "doubt": false} {
-		if line[k] != want {
-			t.Errorf("%s: %v, want %v", k, line[k], want)
+	synctest.Test(t, func(t *testing.T) {
+		var text strings.Builder
+		o := New(nil)
+		stop := o.LogTo(&text)
+		end := func(out report.Outcome, letter byte) {
+			o.Begin(Order{Slot: 7, MessID: "1/24", Sender: "me@here", Recipient: "you@a.example\n{}", Host: "a.example"}).End(&out, letter)
 		}
-	}
-	if strings.Contains(text.String(), "private") || strings.Contains(text.String(), "hunter2") {
-		t.Error(text.String())
-	}
+		end(report.Outcome{}, 'K') // not asked for
+		o.Log(true)
+		refused := smtp.Reply{Code: 550, Lines: []string{"550 Subject: private"}}
+		end(report.Outcome{Host: "192.0.2.1", Detail: "control/authsenders: hunter2", Reply: smtp.Reply{Code: 250},
+			Rcpts: []smtp.Reply{refused}, TLS: smtp.Security{Version: "TLSv1.3"}}, 'D')
+		o.Log(false)
+		end(report.Outcome{}, 'K')
+		stop()
+		end(report.Outcome{}, 'K') // too late
+		var line map[string]any
+		if err := json.Unmarshal([]byte(text.String()), &line); err != nil {
+			t.Fatalf("%q: %v", text.String(), err)
+		}
+		for k, want := range map[string]any{"msg": "delivery", "result": "D", "cause": "recipient_refused", "slot": 7.0, "message": "1/24", "from": "me@here",
+			"to": "you@a.example?{}", "peer": "192.0.2.1", "code": 550.0, "tls": "TLSv1.3", "doubt": false} {
+			if line[k] != want {
+				t.Errorf("%s: %v, want %v", k, line[k], want)
+			}
+		}
+		if strings.Contains(text.String(), "private") || strings.Contains(text.String(), "hunter2") {
+			t.Error(text.String())
+		}
+	})
 }
 
 // TestLogStuck: deliveries go on when nobody reads the log.
