@@ -57,6 +57,9 @@ func play(t *testing.T, d *smtptest.Dialogue) {
 	var lines []string
 	var wrong []string
 	synctest.Test(t, func(t *testing.T) {
+		if err := d.WriteMessage(home + "/queue/mess/0/1"); err != nil { // again: its age is simulated, too
+			t.Fatal(err)
+		}
 		w := d.World()
 		w.Settle = synctest.Wait
 		e := New(home, spawn.MaxLimit)
