@@ -241,6 +241,22 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestForget: Reload has files read anew that seem to be as they were.
+func TestForget(t *testing.T) {
+	w := newWorld(t)
+	before, err := w.engine.files.current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := w.engine.files.current(); err != nil || again != before {
+		t.Errorf("read anew for nothing (%v)", err)
+	}
+	w.engine.Reload()
+	if after, err := w.engine.files.current(); err != nil || after == before {
+		t.Errorf("not read anew (%v)", err)
+	}
+}
+
 // TestNothingIsLeft: when all is done and the idle time is over, so is every
 // goroutine and connection.
 func TestNothingIsLeft(t *testing.T) {

@@ -1,0 +1,45 @@
+package remote
+
+import (
+	"net/netip"
+	"testing"
+
+	"postrider/routes"
+	"postrider/tlspolicy"
+)
+
+// TestKey: conversations that differ in anything that could change what they mean
+// have different keys (C89).
+func TestKey(t *testing.T) {
+	peer := netip.MustParseAddrPort("192.0.2.1:25")
+	seen := map[string]string{}
+	for _, c := range []struct {
+		name   string
+		change func(t *trial, p *tlspolicy.Policy, peer *netip.AddrPort)
+	}{
+		{"none", func(*trial, *tlspolicy.Policy, *netip.AddrPort) {}},
+		{"address", func(_ *trial, _ *tlspolicy.Policy, a *netip.AddrPort) { *a = netip.MustParseAddrPort("192.0.2.2:25") }},
+		{"port", func(_ *trial, _ *tlspolicy.Policy, a *netip.AddrPort) { *a = netip.MustParseAddrPort("192.0.2.1:26") }},
+		{"HELO name", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.Control.HeloHost = "other.example" }},
+		{"HELO name of a sender", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.from.HeloHost = "sender.example" }},
+		{"source", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.from.V4 = netip.MustParseAddr("198.51.100.1") }},
+		{"user", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.hop.route.User = "u" }},
+		{"password", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.hop.route.Password = "u" }},
+		{"user and password", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.hop.route.User, t.hop.route.Password = "u", "u" }},
+		{"mode", func(_ *trial, p *tlspolicy.Policy, _ *netip.AddrPort) { p.Mode = tlspolicy.Encrypt }},
+		{"implicit TLS", func(_ *trial, p *tlspolicy.Policy, _ *netip.AddrPort) { p.Mode, p.Implicit = tlspolicy.Encrypt, true }},
+		{"TLSA", func(_ *trial, p *tlspolicy.Policy, _ *netip.AddrPort) {
+			p.Mode, p.TLSA = tlspolicy.Encrypt, []tlspolicy.TLSA{{Usage: 3, Selector: 1, Matching: 1, Data: make([]byte, 32)}}
+		}},
+	} {
+		tr, p, a := &trial{Engine: &Engine{}, hop: &hop{}}, tlspolicy.Policy{}, peer
+		tr.Control.HeloHost = "me.example"
+		tr.from = &routes.Source{}
+		c.change(tr, &p, &a)
+		key := tr.key(&p, a)
+		if other, same := seen[key]; same {
+			t.Errorf("%s: the key of %s, %q", c.name, other, key)
+		}
+		seen[key] = c.name
+	}
+}
