@@ -22,10 +22,14 @@ func TestKey(t *testing.T) {
 		{"port", func(_ *trial, _ *tlspolicy.Policy, a *netip.AddrPort) { *a = netip.MustParseAddrPort("192.0.2.1:26") }},
 		{"HELO name", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.Control.HeloHost = "other.example" }},
 		{"HELO name of a sender", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.from.HeloHost = "sender.example" }},
-		{"source", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.from.V4 = netip.MustParseAddr("198.51.100.1") }},
+		{"source", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) {
+			t.from.V4 = netip.MustParseAddr("198.51.100.1")
+		}},
 		{"user", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.hop.route.User = "u" }},
 		{"password", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.hop.route.Password = "u" }},
-		{"user and password", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.hop.route.User, t.hop.route.Password = "u", "u" }},
+		{"user and password", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) {
+			t.hop.route.User, t.hop.route.Password = "u", "u"
+		}},
 		{"mode", func(_ *trial, p *tlspolicy.Policy, _ *netip.AddrPort) { p.Mode = tlspolicy.Encrypt }},
 		{"implicit TLS", func(_ *trial, p *tlspolicy.Policy, _ *netip.AddrPort) { p.Mode, p.Implicit = tlspolicy.Encrypt, true }},
 		{"TLSA", func(_ *trial, p *tlspolicy.Policy, _ *netip.AddrPort) {
