@@ -67,7 +67,8 @@ func (h *Handover) transact(c *smtpc.Conn, run func(next func() (smtpc.Following
 }
 
 // board carries on what has begun already. If the server lost interest in it,
-// without doubt as to the message (see stale), it begins anew.
+// without doubt as to the message (see stale), or has not so much as heard it, it
+// begins anew.
 func (t *trial) board(ctx context.Context, cands []Candidate) next {
 	r := t.job.Ride
 	for i := range cands {
@@ -80,7 +81,7 @@ func (t *trial) board(ctx context.Context, cands []Candidate) next {
 		tx := h.transact(r.begun.Conn(), func(next func() (smtpc.Following, bool)) (*smtp.Transaction, *smtpc.Begun) {
 			return r.begun.Finish(ctx, next)
 		})
-		if stale(tx) {
+		if stale(tx) || tx.Stage == smtp.AtMail && tx.Fault == smtp.TimedOut {
 			return nextHost
 		}
 		return t.hear(tx, r.peer)

@@ -45,6 +45,7 @@ type Conn struct {
 	inline    bool         // it has no listener, see alone
 
 	hurry  bool        // replies are heard only out of courtesy: wait for grace
+	doubt  bool        // what the next reply answers may never have been read: see patienceBehind
 	wrote  int         // bytes of the flight that were handed over
 	werr   error       // the first failure to write; nothing is written after it
 	over   bool        // nothing can be said or heard any more

@@ -26,6 +26,11 @@ import (
 // put behind the next one's verdict.
 const quick = 2 * time.Second
 
+// patienceBehind is how long the first reply to a group behind content may take,
+// once the verdict on the content is there.
+// Field: a server may throw away what came behind the dot, and wait.
+const patienceBehind = 20 * time.Second
+
 // smallGroup is room for the next transaction's commands, unless it has very many
 // recipients, behind content in one small flight: larger flights are left alone,
 // since writing them may have to be interrupted by a reply.
@@ -52,9 +57,10 @@ func (c *Conn) SendThen(ctx context.Context, env smtp.Envelope, msg *smtp.Messag
 }
 
 // Finish carries the transaction on to its verdict, as SendThen does. If the
-// conversation ended with the one before, the Ending is Dropped at AtMail.
+// conversation ended with the one before, the Ending is Dropped at AtMail; and
+// TimedOut there after 20 seconds of silence.
 func (b *Begun) Finish(ctx context.Context, next func() (Following, bool)) (*smtp.Transaction, *Begun) {
-	b.t.follow = next
+	b.t.follow, b.t.doubt = next, true
 	return b.t.carry(ctx, b.t.converse)
 }
 

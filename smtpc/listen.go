@@ -183,6 +183,9 @@ func (c *Conn) hear(at smtp.Stage) (smtp.Reply, *smtp.Ending) {
 	if c.hurry || c.werr != nil {
 		patience = min(patience, grace)
 	}
+	if c.doubt {
+		patience, c.doubt = min(patience, patienceBehind), false
+	}
 	c.nc.SetReadDeadline(time.Now().Add(patience))
 	var h heard
 	if c.inline {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"postrider/internal/dnstest"
 	"postrider/internal/smtptest"
@@ -44,6 +45,7 @@ func newSevering(t *testing.T) *severing {
 type fate struct {
 	reports    [line]string
 	overlapped uint64
+	took       time.Duration
 	first      *severed // the first connection
 }
 
@@ -52,6 +54,7 @@ func (w *severing) deliver(t *testing.T, s *honest) (f fate) {
 	s.t, s.taken = t, map[string]int{}
 	synctest.Test(t, func(t *testing.T) {
 		e := New(w.home, 20)
+		begun := time.Now()
 		var serving, delivering sync.WaitGroup
 		e.stage(w.zone, func(context.Context, netip.Addr, netip.AddrPort) (net.Conn, error) {
 			client, server := smtptest.Pipe(64 << 10)
@@ -79,6 +82,7 @@ func (w *severing) deliver(t *testing.T, s *honest) (f fate) {
 			synctest.Wait()
 		}
 		delivering.Wait()
+		f.took = time.Since(begun)
 		f.overlapped = e.Observer().State().Connections.Overlapped
 		e.Close()
 		serving.Wait()
@@ -181,6 +185,25 @@ func TestCutUnderTLS(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestForgetful: a server that throws away what follows content gets every message
+// all the same, in some seconds each and not in as many time-outs.
+func TestForgetful(t *testing.T) {
+	w := newSevering(t)
+	if err := os.WriteFile(w.home+"/control/timeoutremote", []byte("1200\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := &honest{cut: uncut, forgets: true}
+	f := w.deliver(t, s)
+	for i, report := range f.reports {
+		if report[0] != 'K' || s.taken[fmt.Sprintf("r%d@example.net", i)] != 1 {
+			t.Errorf("%d: %q", i, report)
+		}
+	}
+	if f.overlapped == 0 || f.took > 2*time.Minute {
+		t.Errorf("%d overlapped, in %v", f.overlapped, f.took)
 	}
 }
 

@@ -96,6 +96,7 @@ type honest struct {
 	t        *testing.T
 	tls      *tls.Config // nil: no STARTTLS
 	chunking bool
+	forgets  bool // what comes in one piece with content, behind its end
 
 	mu    sync.Mutex
 	taken map[string]int // under mu: by recipient
@@ -203,6 +204,9 @@ func (v *visit) data() (on bool) {
 			return false
 		}
 		if line == ".\r\n" {
+			if v.forgets {
+				v.r.Discard(v.r.Buffered())
+			}
 			return v.verdict()
 		}
 	}
