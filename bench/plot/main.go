@@ -117,7 +117,7 @@ func picture(name string, all series) (*plot.Plot, error) {
 	p.X.Min = 0
 	if kind == "throughput" {
 		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-		p.Y.Min, p.Y.Max = 100, math.Pow(10, math.Ceil(math.Log10(max(most, 1000)*2)))
+		p.Y.Min, p.Y.Max = 10, math.Pow(10, math.Ceil(math.Log10(max(most, 1000)*2)))
 	} else {
 		p.Y.Min, p.Y.Max = 0, 1.4*most
 	}
