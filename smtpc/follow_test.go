@@ -113,7 +113,7 @@ func TestFollow(t *testing.T) {
 // C64: an acceptance that comes before content in memory has been sent is none,
 // in one piece with the 354 or behind it.
 func TestEarlyAcceptanceOfHeld(t *testing.T) {
-	against(t, pipelining+group+accepted+"< 250 queued\n!stall", func(t *testing.T, conn net.Conn) {
+	againstAtOnce(t, pipelining+group+accepted+"< 250 queued\n!stall", func(t *testing.T, conn net.Conn) {
 		ctx := context.Background()
 		c := New(conn, Params{Helo: "me.example", Timeout: time.Minute})
 		defer c.Quit()

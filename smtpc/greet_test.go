@@ -57,7 +57,7 @@ func TestGreeting(t *testing.T) {
 
 // Bytes behind the greeting are seen with it, or before EHLO is said.
 func TestGreetingOutOfStep(t *testing.T) {
-	against(t, "< 220 mx\n< 250 mx", func(t *testing.T, conn net.Conn) {
+	againstAtOnce(t, "< 220 mx\n< 250 mx", func(t *testing.T, conn net.Conn) {
 		c := New(conn, Params{Helo: "me.example"})
 		defer c.Quit()
 		got := failure(t, c.Greet(context.Background()))

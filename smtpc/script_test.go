@@ -217,7 +217,22 @@ func links(script string) map[string]func() (net.Conn, net.Conn) {
 // against runs client against the script over every link, in simulated time.
 func against(t *testing.T, script string, client func(t *testing.T, conn net.Conn)) {
 	t.Helper()
-	for name, link := range links(script) {
+	overLinks(t, links(script), script, client)
+}
+
+// againstAtOnce is against where what the server says in one piece comes so, or
+// can be seen to have come. Where it comes in pieces, with a listener, nobody can
+// know whether the listener will have looked at the next one before we speak.
+func againstAtOnce(t *testing.T, script string, client func(t *testing.T, conn net.Conn)) {
+	t.Helper()
+	m := links(script)
+	delete(m, "bytes")
+	overLinks(t, m, script, client)
+}
+
+func overLinks(t *testing.T, links map[string]func() (net.Conn, net.Conn), script string, client func(t *testing.T, conn net.Conn)) {
+	t.Helper()
+	for name, link := range links {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				mine, theirs := link()
