@@ -1,7 +1,6 @@
 package nettest
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -25,7 +24,8 @@ type Space struct {
 	// Local are the prefixes made local on lo; nil means Documentation().
 	Local []netip.Prefix
 	// Mounts asks for private mount and process namespaces as well, with a fresh /proc: mounts made there
-	// are invisible outside, and every process left over dies with the program.
+	// are invisible outside, and every process left over dies with the program. The program is the
+	// child of the first one there, which waits for whoever loses his parent, and exits with the program's status.
 	Mounts bool
 }
 
@@ -86,47 +86,60 @@ func Inside() bool {
 // returns only an error, when no namespace can be had. In the inner process it sets up lo and returns nil.
 func (s Space) Enter() error {
 	if Inside() {
-		return s.settle()
+		if err := s.settle(); err != nil || !s.Mounts || os.Getpid() != 1 {
+			return err
+		}
+		return again(os.Getenv(marker), &syscall.SysProcAttr{})
 	}
 	attr, err := s.attributes()
 	if err != nil {
 		return err
 	}
-	// The parent-death signal follows the thread, not the process: this thread must stay until Wait is done.
+	return again(networkID(), attr)
+}
+
+// again runs this program once more, as attr has it, in what is not the network outer, and exits with its status.
+func again(outer string, attr *syscall.SysProcAttr) error {
+	// The parent-death signal follows the thread, not the process: this thread must stay until the child is gone.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), marker+"="+networkID())
+	cmd.Env = append(os.Environ(), marker+"="+outer)
 	cmd.SysProcAttr = attr
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start in namespaces: %w", err)
 	}
-	os.Exit(watch(cmd))
+	os.Exit(watch(cmd.Process))
 	return nil
 }
 
-// watch passes signals to cmd until it ends and returns the exit status due.
-func watch(cmd *exec.Cmd) int {
+// watch passes signals to p until it ends and returns the exit status due. As the first process of its namespace it
+// is everybody's parent who has lost his own: unless it waits for those too, they stay, and after some thousands
+// nobody can start a process any more.
+func watch(p *os.Process) int {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
-	go func() { // ends with the process: Enter exits after Wait
+	go func() { // ends with the process, which exits after watch
 		for s := range signals {
-			cmd.Process.Signal(s)
+			p.Signal(s)
 		}
 	}()
-	err := cmd.Wait()
-	var failed *exec.ExitError
-	if err != nil && !errors.As(err, &failed) {
-		fmt.Fprintln(os.Stderr, "nettest:", err)
-		return 1
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, 0, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			fmt.Fprintln(os.Stderr, "nettest: wait:", err)
+			return 1
+		case pid == p.Pid && status.Signaled():
+			return 128 + int(status.Signal())
+		case pid == p.Pid:
+			return status.ExitStatus()
+		}
 	}
-	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if status.Signaled() {
-		return 128 + int(status.Signal())
-	}
-	return status.ExitStatus()
 }
 
 // attributes returns the first way of making the namespaces that works here, tried with a program that does

@@ -2,13 +2,16 @@ package nettest
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // role tells this test binary, started again by a test, what to be.
@@ -28,8 +31,15 @@ func TestMain(m *testing.M) {
 			os.Exit(99)
 		}
 		self, _ := os.Readlink("/proc/self")
-		os.Stdout.WriteString(self)
+		fmt.Printf("%v %d", self == strconv.Itoa(os.Getpid()), os.Getppid())
 		os.Exit(0)
+	case "orphan":
+		if err := (Space{Mounts: true}).Enter(); err != nil {
+			os.Stdout.WriteString(err.Error())
+			os.Exit(99)
+		}
+		os.Stdout.WriteString(orphan())
+		os.Exit(5)
 	}
 	Main(m)
 }
@@ -93,9 +103,36 @@ func TestArgumentsAndExitStatusPassThrough(t *testing.T) {
 	}
 }
 
-func TestPrivateProcessesAreNumberedFromOne(t *testing.T) {
-	if out, err := outer("private"); err != nil || out != "1" {
-		t.Errorf("pid seen in /proc = %q, %v; want 1", out, err)
+func TestPrivateProcessesAreNumberedAnew(t *testing.T) {
+	if out, err := outer("private"); err != nil || out != "true 1" {
+		t.Errorf("/proc is ours, and the parent's number: %q, %v; want true 1", out, err)
+	}
+}
+
+// orphan has a process whose parent ends before it, and tells what is left of it once it has ended too.
+func orphan() string {
+	shell := exec.Command("/bin/sh", "-c", "sleep 0.1 </dev/null >/dev/null 2>&1 & echo $!")
+	shell.Stderr = os.Stderr
+	out, err := shell.Output()
+	if err != nil {
+		return err.Error()
+	}
+	pid := strings.TrimSpace(string(out))
+	for limit := time.Now().Add(10 * time.Second); time.Now().Before(limit); time.Sleep(time.Millisecond) {
+		if _, err := os.Stat("/proc/" + pid); errors.Is(err, os.ErrNotExist) {
+			return "nothing"
+		}
+	}
+	status, _ := os.ReadFile("/proc/" + pid + "/status")
+	return string(status)
+}
+
+// Hundreds of tests whose programs leave children behind would fill the process table with the dead.
+func TestOrphansAreWaitedFor(t *testing.T) {
+	out, err := outer("orphan")
+	var e *exec.ExitError
+	if !errors.As(err, &e) || e.ExitCode() != 5 || out != "nothing" {
+		t.Errorf("left of an orphan: %q, %v; want nothing, and status 5", out, err)
 	}
 }
 
