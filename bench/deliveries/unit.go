@@ -205,8 +205,8 @@ func cpuOfChildren() time.Duration {
 }
 
 // reapOrphans waits for processes whose parent ended before them; they became
-// ours where we are the first process of a namespace. All children of our own
-// but the servers, which have not ended, are waited for by now.
+// ours, see newRig. All children of our own but the servers, which have not
+// ended, are waited for by now.
 func reapOrphans() {
 	for {
 		if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); pid <= 0 && err != unix.EINTR {

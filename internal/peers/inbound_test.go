@@ -204,7 +204,7 @@ func owners(t *testing.T, program string) map[int]int {
 			continue
 		}
 		if strings.Contains(string(status), "\nState:\tZ") {
-			continue // it has ended, and the first process of this namespace waits for nobody
+			continue // it has ended, and is about to be waited for
 		}
 		_, rest, _ := strings.Cut(string(status), "\nUid:\t")
 		uid, _, _ := strings.Cut(rest, "\t")

@@ -55,17 +55,14 @@ func (p *process) stop() {
 	}
 	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // the whole group; an error only says that none is left
 	<-p.ended
-	for limit := time.Now().Add(patience); p.answers() && time.Now().Before(limit); {
+	for limit := time.Now().Add(patience); p.addr != "" && answers(p.addr) && time.Now().Before(limit); {
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// answers tells whether something takes connections at the daemon's address.
-func (p *process) answers() bool {
-	if p.addr == "" {
-		return false
-	}
-	c, err := net.Dial("tcp", p.addr)
+// answers tells whether something takes connections at addr.
+func answers(addr string) bool {
+	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return false
 	}
@@ -73,11 +70,11 @@ func (p *process) answers() bool {
 	return true
 }
 
-// listening waits until addr takes TCP connections.
+// listening waits until addr takes TCP connections; from then on, it is the daemon's address.
 func (p *process) listening(t testing.TB, addr string) {
 	t.Helper()
+	p.until(t, "listen on "+addr, func() bool { return answers(addr) })
 	p.addr = addr
-	p.until(t, "listen on "+addr, p.answers)
 }
 
 // until polls a fact about the peer; it fails the test when the peer ends or patience does.

@@ -53,11 +53,11 @@ func (m *mx) world() []string {
 	})...), m.passwords...)
 }
 
-// answers waits until all four ports answer, and has a client at each; the tests that come later find them free.
+// answers waits until all four ports answer, which p cares for, and has a client at each.
 func (m *mx) answers(p *process) {
 	m.t.Helper()
 	for port := range services {
-		p.listening(m.t, mxAddr+":"+port)
+		p.until(m.t, "serve port "+port, func() bool { return answers(mxAddr + ":" + port) })
 	}
 	secure := []string{"--tls-verify", "--tls-ca-path", m.ca.File}
 	auth := append([]string{"--auth", "PLAIN", "--auth-user", "ann", "--auth-password", password}, secure...)
@@ -87,12 +87,11 @@ func (m *mx) answers(p *process) {
 	m.secrets()
 }
 
-// free has the test end only when nothing answers at the four ports any more.
+// free has the test end only when nothing answers at the four ports any more: the tests that come later want them.
 func (m *mx) free() {
 	m.t.Cleanup(func() {
 		for port := range services {
-			p := process{addr: mxAddr + ":" + port}
-			for limit := time.Now().Add(patience); p.answers(); time.Sleep(time.Millisecond) {
+			for limit := time.Now().Add(patience); answers(mxAddr + ":" + port); time.Sleep(time.Millisecond) {
 				if time.Now().After(limit) {
 					m.t.Errorf("port %s still answers", port)
 					return
@@ -132,7 +131,7 @@ func TestDaemontools(t *testing.T) {
 	p.until(t, "serve port 25 again", func() bool {
 		return strings.Count(m.log(), "tcpserver: status: 0/100") > strings.Count(before, "tcpserver: status: 0/100")
 	})
-	p.listening(t, mxAddr+":25")
+	p.until(t, "serve port 25 to all", func() bool { return answers(mxAddr + ":25") })
 	if _, err := io.WriteString(c, "NOOP\r\n"); err != nil {
 		t.Fatal(err)
 	}
