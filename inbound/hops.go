@@ -1,5 +1,7 @@
 package inbound
 
+import "postrider/internal/ascii"
+
 // Hops counts the servers that a message has passed, as far as its header tells:
 // fields whose name begins with Received or Delivered. Compat(qmail): so does
 // Received-SPF. The zero value is ready, at the start of a message.
@@ -22,10 +24,7 @@ func (h *Hops) Count(part []byte) {
 			h.body = h.at == 0
 			h.at = 0
 		case h.at < len(h.line):
-			if 'A' <= c && c <= 'Z' {
-				c += 'a' - 'A'
-			}
-			h.line[h.at] = c
+			h.line[h.at] = ascii.Lower(c)
 			h.at++
 			if name := string(h.line[:h.at]); name == "received" || name == "delivered" {
 				h.N++

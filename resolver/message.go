@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strings"
+
+	"postrider/internal/ascii"
 )
 
 // Types asked for or looked at, and the one class (RFC 1035 §3.2, RFC 3596, RFC
@@ -240,9 +242,7 @@ func unpackName(msg []byte, off int) (string, int, bool) {
 
 func appendLabel(name, label []byte) []byte {
 	for _, c := range label {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
+		c = ascii.Lower(c)
 		if odd(c) {
 			name = append(name, '\\')
 		}

@@ -38,7 +38,8 @@ func (b *board) heading(r *rig) {
 	b.legend = `/s: deliveries a second.  CPU: ms of user and system time for each, with all helper processes.  least: the time no
 client can beat: round trips of the protocol, and DNS.  trips: round trips to the server that were really made, per delivery.  DNS: questions
 per delivery.  PSS: kB of a delivery in flight, all its processes (procs) together, while the server holds the last answer back.
-×: in proportion to ours, the median over pairs of rounds.
+×: in proportion to ours, the median over pairs of rounds.  ×empty: in proportion to a Go program that does nothing, as many at once, in the
+same round.
 `
 }
 
@@ -55,7 +56,7 @@ func (b *board) idlers(all []*idler) {
 func (b *board) deliveries(r *rig, results []*result) {
 	t := &b.cases
 	if t.Len() == 0 {
-		fmt.Fprintln(t, "mode\trtt\tin flight\tprogram\tn\t/s\t×\tCPU ms\t×\tp50 ms\tp99 ms\tleast ms\tp50/least\ttrips\tDNS\tPSS kB\tprocs\t")
+		fmt.Fprintln(t, "mode\trtt\tin flight\tprogram\tn\t/s\t×\tCPU ms\t×\t×empty\tp50 ms\tp99 ms\tleast ms\tp50/least\ttrips\tDNS\tPSS kB\tprocs\t")
 	}
 	for _, res := range results {
 		rate := func(s round) float64 { return s.rate }
@@ -66,16 +67,19 @@ func (b *board) deliveries(r *rig, results []*result) {
 			took = append(took, s.took...)
 		}
 		slices.Sort(took)
-		least, over, trips := "-", "-", "-"
+		least, over, trips, start := "-", "-", "-", "-"
 		if l := milli(res.least(r.why == "", r.o.dns, r.questions())); l > 0 {
 			least, over = fmt.Sprintf("%.0f", l), fmt.Sprintf("%.2f", res.each(p50)/l)
 		}
 		if f := res.each(func(s round) float64 { return s.flights }); f > 0 {
 			trips = fmt.Sprintf("%.2f", f)
 		}
-		fmt.Fprintf(t, "%v\t%v\t%d\t%s\t%d\t%.1f\t%.2f\t%.2f\t%.2f\t%.1f\t%.1f\t%s\t%s\t%s\t%.1f\t%.0f\t%.0f\t\n",
+		if res.rounds[0].start > 0 {
+			start = fmt.Sprintf("%.2f", res.each(func(s round) float64 { return s.cpu / s.start }))
+		}
+		fmt.Fprintf(t, "%v\t%v\t%d\t%s\t%d\t%.1f\t%.2f\t%.2f\t%.2f\t%s\t%.1f\t%.1f\t%s\t%s\t%s\t%.1f\t%.0f\t%.0f\t\n",
 			res.mode, res.rtt, res.inFlight, res.name, len(took),
-			res.each(rate), res.against(results[0], rate), res.each(cpu), res.against(results[0], cpu),
+			res.each(rate), res.against(results[0], rate), res.each(cpu), res.against(results[0], cpu), start,
 			res.each(p50), milli(quantile(took, 0.99)), least, over, trips,
 			res.each(func(s round) float64 { return s.questions }), res.pss, res.processes)
 	}

@@ -112,7 +112,7 @@ func run(o options) error {
 
 // all measures, in the order of the tables.
 func (r *rig) all(b *board, o options, plan []testCase) error {
-	if err := r.doNothing(b, o); err != nil {
+	if err := r.doNothing(b); err != nil {
 		return err
 	}
 	for _, c := range plan {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // result is what one program did in all rounds of a case.
@@ -32,11 +34,18 @@ func (r *rig) measure(b *board, c testCase) error {
 		}
 	}
 	for i := range r.o.rounds {
+		var start float64
+		if r.empty != nil {
+			if start, _, err = r.empty.spend(c.inFlight); err != nil {
+				return err
+			}
+		}
 		for _, res := range results {
 			s, err := r.play(h, res.program, c)
 			if err != nil {
 				return err
 			}
+			s.start = start
 			res.rounds = append(res.rounds, s)
 			fmt.Fprintf(os.Stderr, "%v, round %d, %s: %d deliveries, %.1f/s, %.2f ms CPU, p50 %v\n",
 				c, i+1, res.name, len(s.took), s.rate, s.cpu, quantile(s.took, 0.5).Round(10*time.Microsecond))
@@ -59,50 +68,69 @@ type idler struct {
 	cpu, wall []float64 // milliseconds, a round each
 }
 
-// doNothing runs the baseline programs, and those under test without arguments:
-// what the start of a process costs before it does anything.
-func (r *rig) doNothing(b *board, o options) error {
-	if o.baseline == "" {
-		return nil
-	}
-	var idlers []*idler
+// idlers builds the baseline programs, of which the first one is empty.
+func (r *rig) idlers() ([]*idler, error) {
+	var all []*idler
 	for _, name := range []string{"empty", "linked"} {
 		path := filepath.Join(r.dir, name)
-		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./"+filepath.Join(o.baseline, name))
+		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./"+filepath.Join(r.o.baseline, name))
 		build.Env, build.Stderr = append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
 		if err := build.Run(); err != nil {
-			return fmt.Errorf("build %s: %w", name, err)
+			return nil, fmt.Errorf("build %s: %w", name, err)
 		}
-		idlers = append(idlers, &idler{name: "Go, " + name, path: path})
+		all = append(all, &idler{name: "Go, " + name, path: path})
 	}
+	return all, nil
+}
+
+// runs of a program that does nothing, in a round.
+const runs = 100
+
+// doNothing runs the baseline programs, and those under test without arguments:
+// what the start of a process costs before it does anything.
+func (r *rig) doNothing(b *board) error {
+	if r.o.baseline == "" {
+		return nil
+	}
+	all, err := r.idlers()
+	if err != nil {
+		return err
+	}
+	r.empty = all[0]
 	for _, p := range r.programs {
-		idlers = append(idlers, &idler{name: p.name + ", no arguments", path: p.path, env: p.settings})
+		all = append(all, &idler{name: p.name + ", no arguments", path: p.path, env: p.settings})
 	}
-	const runs = 100
-	for i := range o.rounds {
-		for _, d := range idlers {
-			if err := d.round(runs); err != nil {
+	for i := range r.o.rounds {
+		for _, d := range all {
+			cpu, wall, err := d.spend(1)
+			if err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "process start, round %d, %s: %.3f ms CPU, %.3f ms\n", i+1, d.name, d.cpu[i], d.wall[i])
+			d.cpu, d.wall = append(d.cpu, cpu), append(d.wall, wall)
+			fmt.Fprintf(os.Stderr, "process start, round %d, %s: %.3f ms CPU, %.3f ms\n", i+1, d.name, cpu, wall)
 		}
 	}
-	b.idlers(idlers)
+	b.idlers(all)
 	return nil
 }
 
-func (d *idler) round(runs int) error {
+// spend makes a round of runs, so many at once, and gives what each has cost, in milliseconds.
+func (d *idler) spend(atOnce int) (cpu, wall float64, err error) {
 	before, begin := cpuOfChildren(), time.Now()
+	var group errgroup.Group
+	group.SetLimit(atOnce)
 	for range runs {
-		cmd := exec.Command(d.path)
-		cmd.Env = append([]string{"PATH=/bin:/usr/bin"}, d.env...)
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("%s: %w", d.name, err)
-		}
+		group.Go(func() error {
+			cmd := exec.Command(d.path)
+			cmd.Env = append([]string{"PATH=/bin:/usr/bin"}, d.env...)
+			if err := cmd.Run(); err != nil {
+				return fmt.Errorf("%s: %w", d.name, err)
+			}
+			return nil
+		})
 	}
-	d.wall = append(d.wall, time.Since(begin).Seconds()*1000/float64(runs))
-	d.cpu = append(d.cpu, (cpuOfChildren()-before).Seconds()*1000/float64(runs))
-	return nil
+	err = group.Wait()
+	return milli(cpuOfChildren()-before) / runs, milli(time.Since(begin)) / runs, err
 }
 
 // hauler moves one large message.

@@ -26,6 +26,7 @@ const domain = "bench.example"
 type rig struct {
 	o        options
 	programs []program
+	empty    *idler // what a delivery's time is compared with; nil for nothing
 	dir      string // of all files; home is in it
 	home     string
 	private  bool   // the network is our own

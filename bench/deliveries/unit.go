@@ -71,6 +71,7 @@ func (r *rig) deliver(p program, env []string, message string, number int, start
 type round struct {
 	rate      float64 // deliveries a second
 	cpu       float64 // milliseconds for each, with all descendants
+	start     float64 // milliseconds for an empty program, as many at once; 0 where there is none
 	flights   float64 // for each; 0 where nobody counts
 	questions float64
 	took      []time.Duration // sorted

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"postrider/inbound"
+	"postrider/internal/ascii"
 )
 
 // Bounds of what a dialogue holds. Past the first two it takes no more from the
@@ -207,7 +208,7 @@ func (d *dialogue) starttls(arg string) (why, reply string) {
 // after it, as qmail's servers see them.
 func divide(line string) (verb, arg string) {
 	c := inbound.ParseCommand(strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"))
-	return lower(c.Verb), c.Arg
+	return ascii.ToLower(c.Verb), c.Arg
 }
 
 func isEvent(verb string) bool {

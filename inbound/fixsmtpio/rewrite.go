@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"postrider/inbound"
+	"postrider/internal/ascii"
 )
 
 // rewriter applies rules.
@@ -87,7 +88,7 @@ func (w *rewriter) reply(event string, lines []string, ours bool) (out []byte, e
 // unfollowed reports whether a line of an EHLO reply announces an extension
 // that puts content where we see commands (RFC 3030): see (*dialogue).request.
 func unfollowed(line string) bool {
-	word := lower(strings.TrimRight(keyword(line), "\r\n"))
+	word := ascii.ToLower(strings.TrimRight(keyword(line), "\r\n"))
 	return word == "chunking" || word == "binarymime"
 }
 
@@ -137,7 +138,7 @@ func (w *rewriter) fixEHLO(i int, text string) string {
 	if i == 0 {
 		return "250 " + w.greeting + "\r\n"
 	}
-	if lower(strings.TrimRight(keyword(text), "\r\n")) == "starttls" {
+	if ascii.ToLower(strings.TrimRight(keyword(text), "\r\n")) == "starttls" {
 		text = "" // a promise that it could not keep: the client is ours
 	}
 	if i == 1 && w.offers {

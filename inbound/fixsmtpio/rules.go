@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"postrider/internal/ascii"
 	"postrider/internal/control"
 )
 
@@ -107,7 +108,7 @@ func parseRule(line string) (Rule, error) {
 	if len(f) < 6 {
 		return Rule{}, errFields
 	}
-	r := Rule{Env: f[0], Event: lower(f[1]), Prepend: f[2], Glob: f[3], Exit: -1, Response: f[5]}
+	r := Rule{Env: f[0], Event: ascii.ToLower(f[1]), Prepend: f[2], Glob: f[3], Exit: -1, Response: f[5]}
 	if r.Event == "" {
 		return Rule{}, errEvent
 	}
@@ -145,16 +146,4 @@ func exitCode(s string) (code int, ok bool) {
 		}
 	}
 	return code, ok
-}
-
-// lower is s with ASCII letters in lower case; others have no business in verbs
-// (U+212A, of which strings.ToLower makes a k).
-func lower(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-	return string(b)
 }

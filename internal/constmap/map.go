@@ -3,6 +3,8 @@ package constmap
 import (
 	"iter"
 	"strings"
+
+	"postrider/internal/ascii"
 )
 
 // Map finds values by keys that are compared without regard to ASCII case. The
@@ -55,10 +57,10 @@ func Cut(line string) (key, value string, ok bool) {
 // Lower is s with ASCII capitals made small; other bytes stay as they are.
 func Lower(s string) string {
 	for i := range len(s) {
-		if s[i] != lower(s[i]) {
+		if s[i] != ascii.Lower(s[i]) {
 			b := []byte(s)
 			for j := i; j < len(b); j++ {
-				b[j] = lower(b[j])
+				b[j] = ascii.Lower(b[j])
 			}
 			return string(b)
 		}
@@ -72,16 +74,9 @@ func EqualLower(s, t string) bool {
 		return false
 	}
 	for i := range len(s) {
-		if lower(s[i]) != t[i] {
+		if ascii.Lower(s[i]) != t[i] {
 			return false
 		}
 	}
 	return true
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
 }

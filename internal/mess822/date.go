@@ -3,6 +3,8 @@ package mess822
 import (
 	"strconv"
 	"time"
+
+	"postrider/internal/ascii"
 )
 
 // Date is a moment as a Date field gives it: the clock of a place, and how far
@@ -139,7 +141,7 @@ func (p *dates) number(most int) int {
 func (p *dates) month() int {
 	word := p.take()
 	for m := 1; m <= 12; m++ {
-		if equalFold(word, months[3*m-3:3*m]) {
+		if ascii.EqualFold(word, months[3*m-3:3*m]) {
 			return m
 		}
 	}
@@ -190,7 +192,7 @@ func digits(s string, most int) (int, bool) {
 func small(s string) string {
 	b := []byte(s)
 	for i, c := range b {
-		b[i] = lower(c)
+		b[i] = ascii.Lower(c)
 	}
 	return string(b)
 }

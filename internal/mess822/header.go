@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"postrider/internal/ascii"
 )
 
 // Rewriter is what header rewriting needs to know beside a message. It counts
@@ -65,7 +67,7 @@ var known = [...]struct {
 // or -1.
 func find(name string) int {
 	for i := range known {
-		if equalFold(known[i].name, name) {
+		if ascii.EqualFold(known[i].name, name) {
 			return i
 		}
 	}

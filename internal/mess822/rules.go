@@ -1,6 +1,10 @@
 package mess822
 
-import "strings"
+import (
+	"strings"
+
+	"postrider/internal/ascii"
+)
 
 // Rules make the host of an address whole, each once and in order
 // (rewriting(5) of mess822).
@@ -48,7 +52,7 @@ func DefaultRules(defaulthost, defaultdomain, plusdomain string) Rules {
 func (rules Rules) Host(host string) string {
 	for _, r := range rules {
 		cut := len(host) - len(r.post)
-		if cut < 0 || !equalFold(host[cut:], r.post) {
+		if cut < 0 || !ascii.EqualFold(host[cut:], r.post) {
 			continue
 		}
 		switch rest := host[:cut]; r.how {
@@ -80,24 +84,4 @@ func (rules Rules) Address(addr string) string {
 		return ""
 	}
 	return local + "@" + rules.Host(host)
-}
-
-// equalFold is whether s and t are the same but for the case of ASCII letters.
-func equalFold(s, t string) bool {
-	if len(s) != len(t) {
-		return false
-	}
-	for i := range len(s) {
-		if lower(s[i]) != lower(t[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
 }

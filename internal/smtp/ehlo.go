@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"postrider/internal/ascii"
 )
 
 // Bounds on what is kept of AUTH: names longer than RFC 4422 §3.1 allows and
@@ -142,11 +144,7 @@ func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
 // letters onto S and K.
 func upper(dst []byte, s string) []byte {
 	for i := range len(s) {
-		c := s[i]
-		if 'a' <= c && c <= 'z' {
-			c -= 'a' - 'A'
-		}
-		dst = append(dst, c)
+		dst = append(dst, ascii.Upper(s[i]))
 	}
 	return dst
 }

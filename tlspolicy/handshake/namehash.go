@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"unicode/utf16"
+
+	"postrider/internal/ascii"
 )
 
 // maxNameDER is the longest name that is hashed; appendDER writes no longer ones.
@@ -102,7 +104,7 @@ func canonicalText(s []byte) []byte {
 			out = append(out, ' ')
 		}
 		for _, c := range word {
-			out = append(out, lower(c))
+			out = append(out, ascii.Lower(c))
 		}
 	}
 	return out

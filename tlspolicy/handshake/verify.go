@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"postrider/internal/ascii"
 	"postrider/tlspolicy"
 )
 
@@ -93,7 +94,7 @@ func matchName(presented, reference string, wildcards bool) bool {
 	if presented == "" || reference == "" {
 		return false
 	}
-	if equalFold(presented, reference) {
+	if ascii.EqualFold(presented, reference) {
 		return true
 	}
 	parent, isWildcard := strings.CutPrefix(presented, "*.")
@@ -101,27 +102,7 @@ func matchName(presented, reference string, wildcards bool) bool {
 		return false
 	}
 	label, rest, _ := strings.Cut(reference, ".")
-	return label != "" && equalFold(parent, rest)
-}
-
-// equalFold is for ASCII only: strings.EqualFold takes the Kelvin sign for a k.
-func equalFold(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
+	return label != "" && ascii.EqualFold(parent, rest)
 }
 
 // nameMismatch says which names a certificate has instead, the first few.
