@@ -80,7 +80,7 @@ func spare(n int) (files []int, slots [3]int) {
 // the session's records for an answer, no byte before the end declines. What
 // becomes of it is the program's business, and so is the exit code.
 func (c *client) serve(ctl int, p *plumbing, pid int) int {
-	command := readByte(ctl)
+	command := fdconn.ReadByte(ctl)
 	if command != 'y' && command != 'Y' {
 		syscall.Close(ctl)
 		p.close()
@@ -106,21 +106,6 @@ func (c *client) serve(ctl int, p *plumbing, pid int) int {
 		return wait(pid)
 	}
 	return c.pump(s, p, pid)
-}
-
-// readByte returns 0 at the end of fd, and where it can't be read.
-func readByte(fd int) byte {
-	var b [1]byte
-	for {
-		n, err := syscall.Read(fd, b[:])
-		if err == syscall.EINTR {
-			continue
-		}
-		if n != 1 {
-			return 0
-		}
-		return b[0]
-	}
 }
 
 // hangUp gives up our copies of the network.

@@ -72,7 +72,7 @@ func run(args []string, env inbound.Env) int {
 	log.level = o.Verbosity
 	command := args[1][len(args[1])-1]
 	if command == '?' {
-		command = read(control)
+		command = fdconn.ReadByte(control)
 	}
 	switch command {
 	case 0:
@@ -99,21 +99,6 @@ func (t *server) exit(err error) int {
 		return map[tlsd.Kind]int{tlsd.Files: exitFiles, tlsd.Authority: exitRights, tlsd.Talk: exitTalk}[e.Kind]
 	}
 	return exitSystem
-}
-
-// read gives the byte that is read from fd; 0 at the end.
-func read(fd int) byte {
-	var b [1]byte
-	for {
-		n, err := syscall.Read(fd, b[:])
-		if err == syscall.EINTR {
-			continue
-		}
-		if n != 1 {
-			return 0
-		}
-		return b[0]
-	}
 }
 
 // logger writes lines for people to descriptor 2.

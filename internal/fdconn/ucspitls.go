@@ -38,6 +38,21 @@ var (
 	ErrBlock     = errors.New("the TLS helper's answer is not UCSPI-TLS")
 )
 
+// ReadByte is the next byte of fd, which is how a helper hears its command: 0 at the end, and where fd cannot be read.
+func ReadByte(fd int) byte {
+	var b [1]byte
+	for {
+		n, err := syscall.Read(fd, b[:])
+		if err == syscall.EINTR {
+			continue
+		}
+		if n != 1 {
+			return 0
+		}
+		return b[0]
+	}
+}
+
 // ParseRecords reads the answer to "Y": records that end in NUL, and one more
 // NUL. That last one may be missing where the helper closed the socket instead.
 // No bytes at all are ErrHandshake: this is how a helper says that it failed.

@@ -167,3 +167,21 @@ func TestStartTLSOnOneDescriptor(t *testing.T) {
 	}
 	conn.Close()
 }
+
+func TestReadByte(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	io.WriteString(w, "Y")
+	w.Close()
+	for _, want := range []byte{'Y', 0} {
+		if got := ReadByte(int(r.Fd())); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := ReadByte(-1); got != 0 {
+		t.Errorf("%q without a descriptor", got)
+	}
+}
