@@ -3,7 +3,7 @@ package constmap
 import (
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
+	"hash/fnv"
 	"io"
 	"math"
 	"syscall"
@@ -14,11 +14,11 @@ import (
 // A cdb file begins with 256 pointers to hash tables, of 8 bytes each, has its
 // records after them and the tables, without gaps, at its end. In a file of
 // Builder's the first record is the seal: under a key that its user may not
-// have, the CRC-32 of the file (as if these four bytes were 0) and the stamp.
+// have, the FNV-1a hash of the file (as if these four bytes were 0) and the stamp.
 const (
 	indexSize = 256 * 8
 	sealKey   = "postrider seal"
-	sealAt    = indexSize + 8 + len(sealKey) // of the CRC
+	sealAt    = indexSize + 8 + len(sealKey) // of the hash
 )
 
 // A file up to wholly bytes is read and checked as a whole, with one system
@@ -275,11 +275,14 @@ func hash(key []byte) uint32 {
 	return h
 }
 
-// checksum is the CRC-32 of a sealed file, as if the CRC in it were 0.
+// checksum is the FNV-1a hash of a sealed file, as if the one in it were 0. Unlike
+// CRC-32 it needs no tables, which every process that reads a file would build.
 func checksum(b []byte) uint32 {
-	sum := crc32.ChecksumIEEE(b[:sealAt])
-	sum = crc32.Update(sum, crc32.IEEETable, make([]byte, 4))
-	return crc32.Update(sum, crc32.IEEETable, b[sealAt+4:])
+	sum := fnv.New32a()
+	sum.Write(b[:sealAt])
+	sum.Write(make([]byte, 4))
+	sum.Write(b[sealAt+4:])
+	return sum.Sum32()
 }
 
 // memory is an io.WriteSeeker, as far as a cdb.Writer needs one.
