@@ -58,15 +58,29 @@ func (gs *groups) join(key string, e smtp.Envelope) (*group, int) {
 		g = nil
 	}
 	if g == nil {
-		g = &group{key: key, all: gs, party: gs.gate.NewParty(), born: time.Now(), full: make(chan struct{}), done: make(chan struct{}), envelope: smtp.Envelope{Sender: e.Sender, ASCII: e.ASCII}}
+		g = &group{key: key, all: gs, party: gs.gate.NewParty(), born: time.Now(), full: make(chan struct{}), done: make(chan struct{}), envelope: smtp.Envelope{Sender: e.Sender}}
 		gs.open[key] = g
 	}
 	place := len(g.envelope.Rcpts)
-	g.envelope.Rcpts = append(g.envelope.Rcpts, e.Rcpts...)
+	g.add(e)
 	if len(g.envelope.Rcpts) == maxGroup {
 		g.shut()
 	}
 	return g, place
+}
+
+// add adds a recipient, and its A-labels where there are such: then it is the same
+// one as the others, said once more. all.mu is held.
+func (g *group) add(e smtp.Envelope) {
+	to := &g.envelope
+	to.Rcpts = append(to.Rcpts, e.Rcpts...)
+	if e.ASCII == nil {
+		return
+	}
+	if to.ASCII == nil {
+		to.ASCII = &smtp.Envelope{Sender: e.ASCII.Sender}
+	}
+	to.ASCII.Rcpts = append(to.ASCII.Rcpts, e.ASCII.Rcpts...)
 }
 
 // shut closes the group to others; all.mu is held.
