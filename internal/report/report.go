@@ -23,13 +23,14 @@ func (o *Outcome) Letter() byte {
 
 // RcptLetter is the letter of the i-th recipient: 'r', 'h' or 's'. Only a whole
 // 5xx reply refuses for good, and a 552 behind accepted recipients means "too
-// many recipients" (RFC 5321 §4.5.3.1.10), which passes.
+// many recipients" (RFC 5321 §4.5.3.1.10), which passes. Who does not speak SMTP
+// may have lost count, and mean another recipient.
 func (o *Outcome) RcptLetter(i int) byte {
 	r := o.Rcpts[i]
 	switch {
 	case r.Positive():
 		return 'r'
-	case !r.Permanent():
+	case !r.Permanent(), o.Cause == NotSMTP:
 		return 's'
 	case r.Code == 552 && anyAccepted(o.Rcpts[:i]):
 		return 's'
