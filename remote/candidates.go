@@ -267,8 +267,10 @@ func (e *Engine) cutSelf(xs []*exchanger) []*exchanger {
 	return rest
 }
 
-// isSelf: 0.0.0.0 and :: connect to this machine, as does all of loopback.
+// isSelf: 0.0.0.0 and :: connect to this machine, as does all of loopback. A zone,
+// which only an address literal can have, changes nothing of that.
 func isSelf(a netip.Addr, own []netip.Addr) bool {
+	a = a.WithZone("")
 	return a.IsUnspecified() || a.IsLoopback() || slices.Contains(own, a)
 }
 
