@@ -27,6 +27,9 @@ func (t *trial) reuse(ctx context.Context, c *Candidate, addrs []netip.AddrPort)
 			continue
 		}
 		h := t.handover(m, c, peer)
+		if h.Params.NoChunking {
+			conn.NoChunking()
+		}
 		h.Envelope = t.job.envelope()
 		tx := send(ctx, conn, h)
 		if stale(tx) {
@@ -48,7 +51,14 @@ func stale(t *smtp.Transaction) bool {
 	if t.Stage >= smtp.AtDot {
 		return false
 	}
-	return t.Fault == smtp.Dropped || t.Fault == smtp.NoFault && t.Reply.Code == 421 || weary(t)
+	return t.Fault == smtp.Dropped || t.Fault == smtp.NoFault && leaving(t) || weary(t)
+}
+
+// leaving reports whether a server has said that it ends the conversation, be it
+// about a recipient.
+func leaving(t *smtp.Transaction) bool {
+	says := func(r smtp.Reply) bool { return r.Code == 421 }
+	return says(t.Reply) || slices.ContainsFunc(t.Rcpts, says)
 }
 
 // weary reports whether a server has refused MAIL for good.

@@ -23,6 +23,9 @@ func (c *Conn) Reusable() bool {
 // Transactions is how many have gone over this conversation.
 func (c *Conn) Transactions() int { return c.sends }
 
+// NoChunking forbids BDAT from now on, as Params.NoChunking does.
+func (c *Conn) NoChunking() { c.p.NoChunking = true }
+
 // settled notes what a transaction leaves behind: recipients that it named and
 // whose message never came must be forgotten before the next (RFC 5321 §4.1.1.5).
 func (t *talk) settled() {

@@ -10,10 +10,11 @@ import (
 )
 
 // lone is a server that refuses the recipients it is told to, and may leave
-// after each message.
+// after each message, or when it is told of another recipient after one.
 type lone struct {
 	refuse map[string]string
 	leaves bool
+	tires  bool
 
 	mu           sync.Mutex
 	conns, takes int // guarded by mu
@@ -50,7 +51,7 @@ func (s *lone) serve(conn net.Conn) {
 	defer conn.Close()
 	r := bufio.NewReader(conn)
 	fmt.Fprint(conn, "220 lone\r\n")
-	open, rcpts, data := false, 0, false
+	open, rcpts, data, tired := false, 0, false, false
 	for {
 		line, err := r.ReadString('\n')
 		if err != nil {
@@ -59,7 +60,7 @@ func (s *lone) serve(conn net.Conn) {
 		line = strings.TrimRight(line, "\r\n")
 		if data {
 			if line == "." {
-				data, open = false, false
+				data, open, tired = false, false, true
 				s.mu.Lock()
 				s.takes++
 				s.mu.Unlock()
@@ -79,6 +80,10 @@ func (s *lone) serve(conn net.Conn) {
 			open, rcpts = true, 0
 			fmt.Fprint(conn, "250 ok\r\n")
 		case "RCPT TO":
+			if s.tires && tired {
+				fmt.Fprint(conn, "421 enough\r\n")
+				return
+			}
 			if no := s.refuse[strings.Trim(arg, "<>")]; no != "" {
 				fmt.Fprint(conn, no+"\r\n")
 				continue
