@@ -25,6 +25,14 @@ func TestKey(t *testing.T) {
 		{"source", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) {
 			t.from.V4 = netip.MustParseAddr("198.51.100.1")
 		}},
+		{"interface", func(t *trial, _ *tlspolicy.Policy, a *netip.AddrPort) {
+			*a = netip.MustParseAddrPort("[2001:db8::1]:25")
+			t.from.V6, t.from.Iface = netip.MustParseAddr("fe80::1"), "eth0"
+		}},
+		{"another interface", func(t *trial, _ *tlspolicy.Policy, a *netip.AddrPort) {
+			*a = netip.MustParseAddrPort("[2001:db8::1]:25")
+			t.from.V6, t.from.Iface = netip.MustParseAddr("fe80::1"), "eth1"
+		}},
 		{"user", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.hop.route.User = "u" }},
 		{"password", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.hop.route.Password = "u" }},
 		{"user and password", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) {

@@ -70,13 +70,9 @@ func weary(t *smtp.Transaction) bool {
 
 // key is all that could change what a conversation with peer means.
 func (t *trial) key(p *tlspolicy.Policy, peer netip.AddrPort) string {
-	source := t.from.V4
-	if peer.Addr().Is6() {
-		source = t.from.V6
-	}
 	r := &t.hop.route
 	b := peer.AppendTo(make([]byte, 0, 256))
-	b = source.AppendTo(append(b, '\n'))
+	b = source(t.from, peer).AppendTo(append(b, '\n'))
 	b = append(append(b, '\n'), t.helo()...)
 	b = append(append(b, '\n'), r.User...)
 	b = append(append(b, 0), r.Password...)
