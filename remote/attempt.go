@@ -161,7 +161,7 @@ func (t *trial) old() bool {
 // the envelope, which is sealed as late as can be.
 func (t *trial) handover(m *manner, c *Candidate, peer netip.AddrPort) *Handover {
 	h := &Handover{Policy: m.policy, Session: m.session, Message: t.job.Message, QMTP: t.hop.route.QMTP, Creds: t.creds(peer),
-		Params: smtpc.Params{Helo: t.helo(), Timeout: t.Control.TimeoutRemote, HeloOnly: m.heloOnly, NoChunking: m.noChunking || t.old()}}
+		Params: smtpc.Params{Helo: t.from.HeloHost, Timeout: t.Control.TimeoutRemote, HeloOnly: m.heloOnly, NoChunking: m.noChunking || t.old()}}
 	if t.Conns != nil && !h.QMTP {
 		h.Peer, h.Key = peer, m.key
 		h.Keep = func(c *smtpc.Conn) { t.Conns.Keep(h.Key, c) }
@@ -194,14 +194,6 @@ func ended(err error) *smtp.Transaction {
 		return &smtp.Transaction{Ending: *e}
 	}
 	panic("remote: smtpc gave an error that is no Ending: " + err.Error())
-}
-
-// helo is our name for this sender.
-func (t *trial) helo() string {
-	if t.from.HeloHost != "" {
-		return t.from.HeloHost
-	}
-	return t.Control.HeloHost
 }
 
 // creds are those of the route. In clear they may go to this machine itself,

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"time"
@@ -14,7 +15,7 @@ import (
 // Plan is where a job goes, before anybody has been spoken to.
 type Plan struct {
 	hop   hop
-	from  routes.Source
+	from  routes.Source // its HeloHost filled in
 	cands []Candidate
 }
 
@@ -45,6 +46,7 @@ func (e *Engine) Plan(ctx context.Context, job Job) (p *Plan, o report.Outcome) 
 		return nil, report.Outcome{Cause: cause, Host: h.shown}
 	}
 	from, _ := e.DomainIPs.Lookup(h.sender)
+	from.HeloHost = cmp.Or(from.HeloHost, e.Control.HeloHost)
 	return &Plan{hop: h, from: from, cands: passes(cands)}, o
 }
 

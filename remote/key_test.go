@@ -8,8 +8,8 @@ import (
 	"postrider/tlspolicy"
 )
 
-// TestKey: conversations that differ in anything that could change what they mean
-// have different keys (C89).
+// TestKey: conversations and plans that differ in anything that could change what
+// they mean have different keys (C89).
 func TestKey(t *testing.T) {
 	peer := netip.MustParseAddrPort("192.0.2.1:25")
 	seen := map[string]string{}
@@ -20,8 +20,7 @@ func TestKey(t *testing.T) {
 		{"none", func(*trial, *tlspolicy.Policy, *netip.AddrPort) {}},
 		{"address", func(_ *trial, _ *tlspolicy.Policy, a *netip.AddrPort) { *a = netip.MustParseAddrPort("192.0.2.2:25") }},
 		{"port", func(_ *trial, _ *tlspolicy.Policy, a *netip.AddrPort) { *a = netip.MustParseAddrPort("192.0.2.1:26") }},
-		{"HELO name", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.Control.HeloHost = "other.example" }},
-		{"HELO name of a sender", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.from.HeloHost = "sender.example" }},
+		{"HELO name", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) { t.from.HeloHost = "other.example" }},
 		{"source", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) {
 			t.from.V4 = netip.MustParseAddr("198.51.100.1")
 		}},
@@ -38,6 +37,9 @@ func TestKey(t *testing.T) {
 		{"user and password", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) {
 			t.hop.route.User, t.hop.route.Password = "u", "u"
 		}},
+		{"password that may go in clear", func(t *trial, _ *tlspolicy.Policy, _ *netip.AddrPort) {
+			t.hop.route.User, t.hop.route.Password, t.hop.route.Clear = "u", "u", true
+		}},
 		{"mode", func(_ *trial, p *tlspolicy.Policy, _ *netip.AddrPort) { p.Mode = tlspolicy.Encrypt }},
 		{"implicit TLS", func(_ *trial, p *tlspolicy.Policy, _ *netip.AddrPort) { p.Mode, p.Implicit = tlspolicy.Encrypt, true }},
 		{"TLSA", func(_ *trial, p *tlspolicy.Policy, _ *netip.AddrPort) {
@@ -45,13 +47,14 @@ func TestKey(t *testing.T) {
 		}},
 	} {
 		tr, p, a := &trial{Engine: &Engine{}, hop: &hop{}}, tlspolicy.Policy{}, peer
-		tr.Control.HeloHost = "me.example"
-		tr.from = &routes.Source{}
+		tr.from = &routes.Source{HeloHost: "me.example"}
 		c.change(tr, &p, &a)
-		key := tr.key(&p, a)
-		if other, same := seen[key]; same {
-			t.Errorf("%s: the key of %s, %q", c.name, other, key)
+		plan := &Plan{hop: *tr.hop, from: *tr.from, cands: []Candidate{{Addrs: []netip.AddrPort{a}, Policy: p}}}
+		for _, key := range []string{"conversation " + tr.key(&p, a), "plan " + plan.Key()} {
+			if other, same := seen[key]; same {
+				t.Errorf("%s: the key of %s, %q", c.name, other, key)
+			}
+			seen[key] = c.name
 		}
-		seen[key] = c.name
 	}
 }

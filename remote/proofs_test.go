@@ -45,7 +45,7 @@ var proofs = map[int]string{
 	86: "internal/fair/queue_test.go:TestOthersGoOn internal/spawn/serve_test.go:TestAllSlots",
 	87: "internal/engine/engine_test.go:TestStale smtpc/send_test.go:TestEarly421",
 	88: "smtpc/follow_test.go:TestFollow internal/engine/cut_test.go:TestCutAtEveryByte internal/engine/cut_test.go:TestCutUnderTLS internal/engine/cut_test.go:TestOddReplies",
-	89: "remote/key_test.go:TestKey internal/engine/engine_test.go:TestTLS internal/engine/sessions_test.go:TestSessions",
+	89: "remote/key_test.go:TestKey internal/engine/changed_test.go:TestChangedMeanwhile internal/engine/engine_test.go:TestTLS internal/engine/sessions_test.go:TestSessions",
 	90: "internal/engine/engine_test.go:TestNothingIsLeft",
 }
 

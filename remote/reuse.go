@@ -73,9 +73,10 @@ func (t *trial) key(p *tlspolicy.Policy, peer netip.AddrPort) string {
 	r := &t.hop.route
 	b := peer.AppendTo(make([]byte, 0, 256))
 	b = source(t.from, peer).AppendTo(append(b, '\n'))
-	b = append(append(b, '\n'), t.helo()...)
+	b = append(append(b, '\n'), t.from.HeloHost...)
 	b = append(append(b, '\n'), r.User...)
 	b = append(append(b, 0), r.Password...)
+	b = strconv.AppendBool(append(b, 0), r.Clear)
 	return string(appendPolicy(append(b, '\n'), p))
 }
 
@@ -109,6 +110,7 @@ func (p *Plan) Key() string {
 	r := &p.hop.route
 	b = strconv.AppendQuote(b[:0], r.User)
 	b = strconv.AppendQuote(b, r.Password)
+	b = strconv.AppendBool(b, r.Clear)
 	b = strconv.AppendBool(b, r.QMTP)
 	b = p.from.V4.AppendTo(append(b, ' '))
 	b = p.from.V6.AppendTo(append(b, ' '))
