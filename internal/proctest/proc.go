@@ -32,16 +32,25 @@ func Children(t *testing.T, pid int) []int {
 	})
 }
 
-// Only waits for the one child of pid.
+// Only waits for the one child of pid, until it runs what it is there for. Before
+// that it has the command line of its parent; and so has a child that lives for a
+// moment only, of which Go learns what the kernel can do when it is to start its
+// first process.
 func Only(t *testing.T, pid int) int {
 	t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if list := Children(t, pid); len(list) == 1 {
+		if list := Children(t, pid); len(list) == 1 && started(list[0], pid) {
 			return list[0]
 		}
 	}
 	t.Fatalf("children of %d: %v", pid, Children(t, pid))
 	return 0
+}
+
+func started(child, parent int) bool {
+	line, err := os.ReadFile(proc(child) + "cmdline")
+	own, _ := os.ReadFile(proc(parent) + "cmdline")
+	return err == nil && len(line) > 0 && !bytes.Equal(line, own)
 }
 
 // Gone waits for processes to end.
