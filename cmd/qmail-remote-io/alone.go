@@ -11,8 +11,11 @@ import (
 
 // converse is the whole conversation of a program on its own. Without -h the
 // greeting and HELO are behind us, and nothing is known of what was offered.
+//
+// There is no second connection, in which DATA would do for a server that offers
+// BDAT and does not understand it; so all have DATA.
 func (o *options) converse(ctx context.Context, conn net.Conn, m *smtp.Message, getenv func(string) string) smtp.Transaction {
-	c := smtpc.New(conn, smtpc.Params{Helo: o.helo, Timeout: o.timeout})
+	c := smtpc.New(conn, smtpc.Params{Helo: o.helo, Timeout: o.timeout, NoChunking: true})
 	defer c.Close()
 	var err error
 	if o.greet {

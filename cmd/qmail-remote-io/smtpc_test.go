@@ -138,7 +138,9 @@ func TestReports(t *testing.T) {
 		body   string
 		report string
 	}{
-		"with a greeting":   {"< 220 mx\nEHLO client.example\n< 250 mx\n" + transaction, hello, "Subject: x\r\n\r\n..hello\r\n", "r\x00Kmx accepted message.\nRemote host said: 250 taken\n\x00"},
+		"with a greeting": {"< 220 mx\nEHLO client.example\n< 250 mx\n" + transaction, hello, "Subject: x\r\n\r\n..hello\r\n", "r\x00Kmx accepted message.\nRemote host said: 250 taken\n\x00"},
+		"CHUNKING offered (C79)": {"< 220 mx\nEHLO client.example\n< 250-mx|250-PIPELINING|250 CHUNKING\n" + transaction, hello, "Subject: x\r\n\r\n..hello\r\n",
+			"r\x00Kmx accepted message.\nRemote host said: 250 taken\n\x00"},
 		"without":           {transaction, nil, "Subject: x\r\n\r\n..hello\r\n", "r\x00Kmx accepted message.\nRemote host said: 250 taken\n\x00"},
 		"greeting refused":  {"< 554 no\n#", hello, "", "ZConnected to mx but greeting failed.\nRemote host said: 554 no\n\x00"},
 		"recipient refused": {"MAIL\n< 250 ok\nRCPT\n< 550 " + long + "\n#", nil, "QUIT\r\n", "hmx does not like recipient.\nRemote host said: 550 " + long + "\n\x00DGiving up on mx.\n\x00"},
