@@ -232,6 +232,11 @@ func (t *talk) lost(r smtp.Reply, end *smtp.Ending) smtp.Stage {
 	if t.due == smtp.AtDot && t.way == byData && r.Positive() && end.Fault == smtp.Garbled && t.farewell() {
 		return t.end(&smtp.Ending{Stage: smtp.AtQuit, Reply: r})
 	}
+	if t.due < smtp.AtBody && slices.ContainsFunc(t.tx.Rcpts, smtp.Reply.Intermediate) {
+		// Field: servers that offer PIPELINING lose commands. This was the answer
+		// to DATA, and those before it are not all of whom they seem to be.
+		end.Fault, end.Detail = smtp.Garbled, "an answer to DATA before all recipients have theirs"
+	}
 	return t.end(end)
 }
 
