@@ -10,9 +10,15 @@ import (
 
 // Examine reads the content of a message to its end and returns what must be
 // known of it. It holds 32 KB at a time. Its error is the source's, wrapped.
-func Examine(r io.Reader) (Facts, error) {
+func Examine(r io.Reader) (Facts, error) { return examine(r, glance) }
+
+// glance is how much of a message Examine holds.
+const glance = 32 << 10
+
+// examine is Examine that holds so many bytes at a time.
+func examine(r io.Reader, hold int64) (Facts, error) {
 	var x examiner
-	buf := make([]byte, 32<<10)
+	buf := make([]byte, hold)
 	idle := 0
 	for {
 		n, err := r.Read(buf)

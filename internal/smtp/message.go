@@ -182,7 +182,7 @@ func (m *Message) examine() error {
 		m.facts = &x.facts
 		return nil
 	}
-	facts, err := Examine(m.Reader())
+	facts, err := examine(m.Reader(), min(m.Size+1, glance))
 	if err == nil {
 		m.facts = &facts
 	}
