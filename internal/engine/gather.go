@@ -13,12 +13,10 @@ const (
 	// maxGroup is how many recipients one transaction takes: RFC 5321
 	// §4.5.3.1.8 has every server take 100.
 	maxGroup = 100
-	// linger is how long after the last one of a group joined its recipients are
-	// counted. Qmail-send gives the recipients of a message one by one, a fraction
-	// of a millisecond apart; a conversation that waits in the pool would be quicker.
-	linger = time.Millisecond
-	// lingerings is how many times linger a group may wait whom others keep joining.
-	lingerings = 4
+	// linger is how old a group must be before its recipients are counted.
+	// Qmail-send gives the recipients of a message one by one, a fraction of a
+	// millisecond apart; a conversation that waits in the pool would be quicker.
+	linger = 2 * time.Millisecond
 )
 
 // groups are the groups that may still be joined.
@@ -38,7 +36,6 @@ type group struct {
 	key  string
 	all  *groups
 	born time.Time
-	last time.Time // when the last one joined; guarded by all.mu
 
 	party    *fair.Party
 	full     chan struct{} // closed when sealed
@@ -64,7 +61,6 @@ func (gs *groups) join(key string, e smtp.Envelope) (*group, int) {
 		g = &group{key: key, all: gs, party: gs.gate.NewParty(), born: time.Now(), full: make(chan struct{}), done: make(chan struct{}), envelope: smtp.Envelope{Sender: e.Sender}}
 		gs.open[key] = g
 	}
-	g.last = time.Now()
 	place := len(g.envelope.Rcpts)
 	g.add(e)
 	if len(g.envelope.Rcpts) == maxGroup {
@@ -98,11 +94,7 @@ func (g *group) shut() {
 
 // seal gives the group's recipients, for good.
 func (g *group) seal() smtp.Envelope {
-	for {
-		wait := g.unripe()
-		if wait <= 0 {
-			break
-		}
+	if wait := g.all.linger - time.Since(g.born); wait > 0 {
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
@@ -116,18 +108,9 @@ func (g *group) seal() smtp.Envelope {
 	return g.envelope
 }
 
-// unripe is for how long seal would wait, as it looks now.
-func (g *group) unripe() time.Duration {
-	g.all.mu.Lock()
-	defer g.all.mu.Unlock()
-	if g.sealed {
-		return 0
-	}
-	return min(g.all.linger-time.Since(g.last), lingerings*g.all.linger-time.Since(g.born))
-}
-
-// ripe reports whether seal would not wait.
-func (g *group) ripe() bool { return g.unripe() <= 0 }
+// ripe reports whether seal would not wait. It takes no lock: the gate asks it with
+// its own held, and join enters the gate with all.mu held.
+func (g *group) ripe() bool { return time.Since(g.born) >= g.all.linger }
 
 // lead carries the group's transaction out and gives the leader's own part of
 // the outcome. Whatever happens in carry, nobody is left waiting.
