@@ -88,17 +88,27 @@ func parseRelay(s string) (string, bool) {
 		if len(literal) > 5 && strings.EqualFold(literal[:5], "IPv6:") {
 			literal = literal[5:]
 		}
-		addr, err := netip.ParseAddr(literal)
-		return addr.Unmap().String(), err == nil
+		return parseAddr(literal)
 	}
 	if strings.IndexByte(s, ':') >= 0 {
-		addr, err := netip.ParseAddr(s)
-		return addr.Unmap().String(), err == nil
+		return parseAddr(s)
 	}
+	return strings.TrimSuffix(s, "."), plain(s)
+}
+
+// parseAddr checks an address. netip would have any bytes for a zone.
+func parseAddr(s string) (string, bool) {
+	addr, err := netip.ParseAddr(s)
+	return addr.Unmap().String(), err == nil && plain(addr.Zone())
+}
+
+// plain reports whether s has nothing in it that no name of a host or of an
+// interface has.
+func plain(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] == 0x7f || strings.IndexByte("[]|/@", s[i]) >= 0 {
-			return "", false
+			return false
 		}
 	}
-	return strings.TrimSuffix(s, "."), true
+	return true
 }

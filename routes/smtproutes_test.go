@@ -508,6 +508,7 @@ func FuzzSMTPRoutes(f *testing.F) {
 	f.Add("a.example:relay:26|u|!p\n.example:[2001:db8::1];25\n:d\n", "A.example")
 	f.Add("!@:x\n#c\n[192.0.2.1]:r\n", "[192.0.2.1]")
 	f.Add("a:1\nA:2\na:3:0\n\x00\n::::\n", "a")
+	f.Add(":::%[\nb:[fe80::1%x y]\nc:fe80::1%eth0\n", "0")
 	f.Fuzz(func(t *testing.T, text, host string) {
 		if strings.IndexByte(host, 0) >= 0 || len(text) > 10_000 {
 			return
