@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"postrider/internal/ascii"
 	"postrider/internal/constmap"
 )
 
@@ -51,7 +52,7 @@ func build(text string, stamp []byte) ([]byte, error) {
 		if !ok {
 			continue
 		}
-		key = append(append(key[:0], constmap.Lower(k)...), 0)
+		key = append(append(key[:0], ascii.ToLower(k)...), 0)
 		value = encode(value[:0], r)
 		b.Put(key, value)
 	}

@@ -1,6 +1,9 @@
 package routes
 
-import "postrider/internal/constmap"
+import (
+	"postrider/internal/ascii"
+	"postrider/internal/constmap"
+)
 
 // maxHeld is the longest smtproutes that is held in memory, in bytes.
 const maxHeld = 1 << 20
@@ -40,7 +43,7 @@ func table(text string) map[string]Route {
 			continue
 		}
 		if r, ok := parseRoute(value, smtpPort); ok {
-			routes[constmap.Lower(key)] = r // of equal keys the last counts
+			routes[ascii.ToLower(key)] = r // of equal keys the last counts
 		}
 	}
 	return routes
@@ -51,7 +54,7 @@ func (h *Held) Lookup(host string) (Route, bool, error) {
 	if h.large != nil {
 		return h.large.Lookup(host)
 	}
-	for key := range hostKeys(constmap.Lower(host)) {
+	for key := range hostKeys(ascii.ToLower(host)) {
 		if r, ok := h.routes[key]; ok {
 			return r, true, nil
 		}

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"strings"
 
+	"postrider/internal/ascii"
 	"postrider/internal/constmap"
 )
 
@@ -36,7 +37,7 @@ func OpenSMTP(controlFile, cdbFile, lockFile string) *SMTP {
 // Port is 0 when the file says 25 or nothing. The error is a *fs.PathError: the
 // control file is there and cannot be read.
 func (s *SMTP) Lookup(host string) (Route, bool, error) {
-	host = constmap.Lower(host)
+	host = ascii.ToLower(host)
 	src, err := openSource(s.control)
 	if err != nil || src == nil {
 		return Route{}, false, err
@@ -103,7 +104,7 @@ func applies(key, host string) bool {
 	if off < 0 || off > 0 && host == bounces {
 		return false
 	}
-	return (off == 0 || key == "" || key[0] == '.') && constmap.EqualLower(key, host[off:])
+	return (off == 0 || key == "" || key[0] == '.') && ascii.EqualFold(key, host[off:])
 }
 
 // lines yields the lines of a control file but for blank ones, comments and

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"postrider/internal/ascii"
 	"postrider/internal/constmap"
 )
 
@@ -531,7 +532,7 @@ func FuzzSMTPRoutes(f *testing.F) {
 			hosts = append(hosts, key, "x"+key)
 		}
 		for _, h := range hosts {
-			h = constmap.Lower(h)
+			h = ascii.ToLower(h)
 			want, found := inText(text, h)
 			got, ok, err := inCDB(db, h)
 			if got != want || ok != found || err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"postrider/inbound"
-	"postrider/internal/constmap"
+	"postrider/internal/ascii"
 	"postrider/internal/mess822"
 	"postrider/internal/smtp"
 )
@@ -173,7 +173,7 @@ func (s *session) mailParams(params []string) error {
 // Rcpt implements inbound.Server.
 func (s *session) Rcpt(p smtp.Path) (string, error) {
 	for _, param := range p.Params {
-		switch keyword, _, _ := strings.Cut(param, "="); constmap.Lower(keyword) {
+		switch keyword, _, _ := strings.Cut(param, "="); ascii.ToLower(keyword) {
 		case "notify", "orcpt": // RFC 3461 §4
 			return "", inbound.BadSyntax
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"postrider/inbound"
-	"postrider/internal/constmap"
+	"postrider/internal/ascii"
 )
 
 // domain is what stands after the last "@" of an address, and whether it has one.
@@ -43,7 +43,7 @@ func literal(domain string) (netip.Addr, bool) {
 
 // cutFold is strings.CutPrefix for a prefix in small letters, in any case.
 func cutFold(s, prefix string) (string, bool) {
-	if len(s) < len(prefix) || !constmap.EqualLower(s[:len(prefix)], prefix) {
+	if len(s) < len(prefix) || !ascii.EqualFold(s[:len(prefix)], prefix) {
 		return s, false
 	}
 	return s[len(prefix):], true

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postrider/inbound"
+	"postrider/internal/ascii"
 	"postrider/internal/constmap"
 	"postrider/internal/control"
 )
@@ -130,7 +131,7 @@ func (r *rcptHosts) allow(address string) (bool, error) {
 	if host == "" {
 		return false, nil
 	}
-	host = constmap.Lower(host)
+	host = ascii.ToLower(host)
 	for suffix := range constmap.Suffixes(host, ".") {
 		if _, listed := r.list.Lookup(suffix); listed {
 			return true, nil

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"postrider/inbound"
-	"postrider/internal/constmap"
+	"postrider/internal/ascii"
 	"postrider/internal/smtp"
 )
 
@@ -117,7 +117,7 @@ func (s *session) mailParams(params []string) error {
 	s.utf8 = false
 	for _, param := range params {
 		keyword, value, _ := strings.Cut(param, "=")
-		switch constmap.Lower(keyword) {
+		switch ascii.ToLower(keyword) {
 		case "size": // RFC 1870 §6.1
 			if s.databytes > 0 && (value == "" || strings.Trim(value, "0123456789") != "") {
 				return inbound.BadSyntax
@@ -146,7 +146,7 @@ func (s *session) Rcpt(p smtp.Path) (string, error) {
 		return "", badSender
 	}
 	for _, param := range p.Params {
-		switch keyword, _, _ := strings.Cut(param, "="); constmap.Lower(keyword) {
+		switch keyword, _, _ := strings.Cut(param, "="); ascii.ToLower(keyword) {
 		case "notify", "orcpt": // RFC 3461 §4
 			return "", inbound.BadSyntax
 		}
@@ -207,7 +207,7 @@ func (s *session) Content(c *inbound.Conn, queue io.Writer, t *inbound.Session) 
 // Compat(qmail-smtputf8): qmail-remote finds "with UTF8" where it is here.
 func (s *session) received(t *inbound.Session) []byte {
 	f := "Received: from " + inbound.Safe(s.remoteHost)
-	if t.Greeted && constmap.Lower(t.Helo) != constmap.Lower(s.remoteHost) {
+	if t.Greeted && ascii.ToLower(t.Helo) != ascii.ToLower(s.remoteHost) {
 		f += " (HELO " + inbound.Safe(t.Helo) + ")"
 	}
 	f += " ("

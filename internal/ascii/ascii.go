@@ -16,13 +16,18 @@ func Upper(c byte) byte {
 	return c
 }
 
-// ToLower is s with Lower of each byte.
+// ToLower is s with Lower of each byte: s itself where that changes nothing.
 func ToLower(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		b[i] = Lower(c)
+	for i := range len(s) {
+		if s[i] != Lower(s[i]) {
+			b := []byte(s)
+			for j := i; j < len(b); j++ {
+				b[j] = Lower(b[j])
+			}
+			return string(b)
+		}
 	}
-	return string(b)
+	return s
 }
 
 // EqualFold is whether s and t are the same but for the case of ASCII letters.

@@ -31,3 +31,14 @@ func TestEqualFold(t *testing.T) {
 		}
 	}
 }
+
+func TestToLower(t *testing.T) {
+	for s, want := range map[string]string{"": "", "abc": "abc", "aBC@[Z`": "abc@[z`", "\u00c4K": "\u00c4k", "\u212a": "\u212a"} {
+		if got := ToLower(s); got != want || !EqualFold(s, want) {
+			t.Errorf("%q: %q", s, got)
+		}
+		if EqualFold(s, want+"x") || s != "" && EqualFold(s, "X"+want[1:]) {
+			t.Errorf("%q equals something else", s)
+		}
+	}
+}

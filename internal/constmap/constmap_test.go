@@ -71,17 +71,6 @@ func TestCut(t *testing.T) {
 	}
 }
 
-func TestLower(t *testing.T) {
-	for s, want := range map[string]string{"": "", "abc": "abc", "aBC@[Z`": "abc@[z`", "ÄK": "Äk", "\u212a": "\u212a"} {
-		if got := Lower(s); got != want || !EqualLower(s, want) {
-			t.Errorf("%q: %q", s, got)
-		}
-		if EqualLower(s, want+"x") || s != "" && EqualLower(s, "X"+want[1:]) {
-			t.Errorf("%q equals something else", s)
-		}
-	}
-}
-
 // build makes a file of the records "key0" to "keyN" with values of some length.
 func build(t testing.TB, n, length int) (name string, content []byte) {
 	t.Helper()

@@ -19,12 +19,12 @@ func (m *Map[V]) Set(key string, value V) {
 	if m.m == nil {
 		m.m = make(map[string]V)
 	}
-	m.m[Lower(key)] = value
+	m.m[ascii.ToLower(key)] = value
 }
 
 // Lookup is the value of key, and whether it has one.
 func (m *Map[V]) Lookup(key string) (V, bool) {
-	value, ok := m.m[Lower(key)]
+	value, ok := m.m[ascii.ToLower(key)]
 	return value, ok
 }
 
@@ -52,31 +52,4 @@ func Cut(line string) (key, value string, ok bool) {
 		}
 	}
 	return strings.Cut(line, ":")
-}
-
-// Lower is s with ASCII capitals made small; other bytes stay as they are.
-func Lower(s string) string {
-	for i := range len(s) {
-		if s[i] != ascii.Lower(s[i]) {
-			b := []byte(s)
-			for j := i; j < len(b); j++ {
-				b[j] = ascii.Lower(b[j])
-			}
-			return string(b)
-		}
-	}
-	return s
-}
-
-// EqualLower says whether Lower(s) is t.
-func EqualLower(s, t string) bool {
-	if len(s) != len(t) {
-		return false
-	}
-	for i := range len(s) {
-		if ascii.Lower(s[i]) != t[i] {
-			return false
-		}
-	}
-	return true
 }
