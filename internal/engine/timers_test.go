@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"postrider/internal/fair"
+	"postrider/internal/smtp"
 	"postrider/internal/smtptest"
 	"postrider/internal/spawn"
 )
@@ -132,4 +134,21 @@ func TestLinger(t *testing.T) {
 		}
 		p.wants("a full group waits for nobody", 1, 4)
 	})
+}
+
+// TestRipe: whether a group is ripe can be asked while another joins one. The gate
+// asks with its lock held, and who joins takes that lock; each waiting for the
+// other, they stood for ever.
+func TestRipe(t *testing.T) {
+	gs := newGroups(fair.New(fair.Limits{Slots: 8}))
+	g, _ := gs.join("key", smtp.Envelope{Rcpts: []string{"a@example.net"}})
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	told := make(chan bool, 1)
+	go func() { told <- g.ripe() }()
+	select {
+	case <-told:
+	case <-time.After(time.Minute):
+		t.Fatal("nobody tells while the groups are locked")
+	}
 }
