@@ -39,7 +39,7 @@ func (b *board) heading(r *rig) {
 client can beat: round trips of the protocol, and DNS.  trips: round trips to the server that were really made, per delivery.  DNS: questions
 per delivery.  PSS: kB of a delivery in flight, all its processes (procs) together, while the server holds the last answer back.
 ×: in proportion to ours, the median over pairs of rounds.  ×empty: in proportion to a Go program that does nothing, as many at once, in the
-same round.
+same round.  ×linked: to one that does nothing either, but carries net and crypto/tls.
 `
 }
 
@@ -56,7 +56,7 @@ func (b *board) idlers(all []*idler) {
 func (b *board) deliveries(r *rig, results []*result) {
 	t := &b.cases
 	if t.Len() == 0 {
-		fmt.Fprintln(t, "mode\trtt\tin flight\tprogram\tn\t/s\t×\tCPU ms\t×\t×empty\tp50 ms\tp99 ms\tleast ms\tp50/least\ttrips\tDNS\tPSS kB\tprocs\t")
+		fmt.Fprintln(t, "mode\trtt\tin flight\tprogram\tn\t/s\t×\tCPU ms\t×\t×empty\t×linked\tp50 ms\tp99 ms\tleast ms\tp50/least\ttrips\tDNS\tPSS kB\tprocs\t")
 	}
 	for _, res := range results {
 		rate := func(s round) float64 { return s.rate }
@@ -67,19 +67,20 @@ func (b *board) deliveries(r *rig, results []*result) {
 			took = append(took, s.took...)
 		}
 		slices.Sort(took)
-		least, over, trips, start := "-", "-", "-", "-"
+		least, over, trips := "-", "-", "-"
+		starts := []string{"-", "-"}
 		if l := milli(res.least(r.why == "", r.o.dns, r.questions())); l > 0 {
 			least, over = fmt.Sprintf("%.0f", l), fmt.Sprintf("%.2f", res.each(p50)/l)
 		}
 		if f := res.each(func(s round) float64 { return s.flights }); f > 0 {
 			trips = fmt.Sprintf("%.2f", f)
 		}
-		if res.rounds[0].start > 0 {
-			start = fmt.Sprintf("%.2f", res.each(func(s round) float64 { return s.cpu / s.start }))
+		for i := range res.rounds[0].starts {
+			starts[i] = fmt.Sprintf("%.2f", res.each(func(s round) float64 { return s.cpu / s.starts[i] }))
 		}
-		fmt.Fprintf(t, "%v\t%v\t%d\t%s\t%d\t%.1f\t%.2f\t%.2f\t%.2f\t%s\t%.1f\t%.1f\t%s\t%s\t%s\t%.1f\t%.0f\t%.0f\t\n",
+		fmt.Fprintf(t, "%v\t%v\t%d\t%s\t%d\t%.1f\t%.2f\t%.2f\t%.2f\t%s\t%s\t%.1f\t%.1f\t%s\t%s\t%s\t%.1f\t%.0f\t%.0f\t\n",
 			res.mode, res.rtt, res.inFlight, res.name, len(took),
-			res.each(rate), res.against(results[0], rate), res.each(cpu), res.against(results[0], cpu), start,
+			res.each(rate), res.against(results[0], rate), res.each(cpu), res.against(results[0], cpu), starts[0], starts[1],
 			res.each(p50), milli(quantile(took, 0.99)), least, over, trips,
 			res.each(func(s round) float64 { return s.questions }), res.pss, res.processes)
 	}

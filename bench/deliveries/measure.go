@@ -34,18 +34,20 @@ func (r *rig) measure(b *board, c testCase) error {
 		}
 	}
 	for i := range r.o.rounds {
-		var start float64
-		if r.empty != nil {
-			if start, _, err = r.empty.spend(c.inFlight); err != nil {
+		var starts []float64
+		for _, d := range r.baselines {
+			start, _, err := d.spend(c.inFlight)
+			if err != nil {
 				return err
 			}
+			starts = append(starts, start)
 		}
 		for _, res := range results {
 			s, err := r.play(h, res.program, c)
 			if err != nil {
 				return err
 			}
-			s.start = start
+			s.starts = starts
 			res.rounds = append(res.rounds, s)
 			fmt.Fprintf(os.Stderr, "%v, round %d, %s: %d deliveries, %.1f/s, %.2f ms CPU, p50 %v\n",
 				c, i+1, res.name, len(s.took), s.rate, s.cpu, quantile(s.took, 0.5).Round(10*time.Microsecond))
@@ -68,10 +70,14 @@ type idler struct {
 	cpu, wall []float64 // milliseconds, a round each
 }
 
-// idlers builds the baseline programs, of which the first one is empty.
+// baselines are the programs that do nothing: one is empty, the other carries
+// what every SMTP client in Go does.
+var baselines = []string{"empty", "linked"}
+
+// idlers builds the baseline programs.
 func (r *rig) idlers() ([]*idler, error) {
 	var all []*idler
-	for _, name := range []string{"empty", "linked"} {
+	for _, name := range baselines {
 		path := filepath.Join(r.dir, name)
 		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./"+filepath.Join(r.o.baseline, name))
 		build.Env, build.Stderr = append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
@@ -96,7 +102,7 @@ func (r *rig) doNothing(b *board) error {
 	if err != nil {
 		return err
 	}
-	r.empty = all[0]
+	r.baselines = slices.Clone(all)
 	for _, p := range r.programs {
 		all = append(all, &idler{name: p.name + ", no arguments", path: p.path, env: p.settings})
 	}

@@ -24,13 +24,13 @@ const domain = "bench.example"
 
 // rig is the network, the servers and the files of a run. One goroutine owns it.
 type rig struct {
-	o        options
-	programs []program
-	empty    *idler // what a delivery's time is compared with; nil for nothing
-	dir      string // of all files; home is in it
-	home     string
-	private  bool   // the network is our own
-	why      string // nothing could be relayed, in words; empty: packets are
+	o         options
+	programs  []program
+	baselines []*idler // what a delivery's processor time is compared with
+	dir       string   // of all files; home is in it
+	home      string
+	private   bool   // the network is our own
+	why       string // nothing could be relayed, in words; empty: packets are
 
 	near, far *line[order, heard]
 	link      *line[linkOrder, linkReport] // nil without relay

@@ -69,10 +69,10 @@ func (r *rig) deliver(p program, env []string, message string, number int, start
 
 // round is what one program did in one round of a case.
 type round struct {
-	rate      float64 // deliveries a second
-	cpu       float64 // milliseconds for each, with all descendants
-	start     float64 // milliseconds for an empty program, as many at once; 0 where there is none
-	flights   float64 // for each; 0 where nobody counts
+	rate      float64   // deliveries a second
+	cpu       float64   // milliseconds for each, with all descendants
+	starts    []float64 // milliseconds for each of the baselines, as many at once
+	flights   float64   // for each; 0 where nobody counts
 	questions float64
 	took      []time.Duration // sorted
 }
