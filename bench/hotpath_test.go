@@ -63,7 +63,7 @@ func engine(b *testing.B, dir string) (*remote.Engine, *sink.Server) {
 		TLS:         tlspolicy.New(tlspolicy.Config{}),
 		UnderTLS:    remote.InProcess{Secure: handshake.Secure},
 		Dial:        l.dial,
-		Interfaces:  func() []netip.Addr { return nil },
+		Own:         func(netip.Addr) bool { return false },
 	}, s
 }
 

@@ -251,10 +251,9 @@ func destination(h hop, x *exchanger) tlspolicy.Destination {
 // cutSelf drops the exchangers at the preference where this machine stands, and
 // all worse ones, so that mail cannot go round (RFC 5321 §5.1).
 func (e *Engine) cutSelf(xs []*exchanger) []*exchanger {
-	own := append(e.Interfaces(), e.Control.IPMe...)
 	limit := 1 << 16
 	for _, x := range xs {
-		if int(x.pref) < limit && slices.ContainsFunc(x.addrs, func(a netip.Addr) bool { return isSelf(a, own) }) {
+		if int(x.pref) < limit && slices.ContainsFunc(x.addrs, e.isSelf) {
 			limit = int(x.pref)
 		}
 	}
@@ -269,9 +268,8 @@ func (e *Engine) cutSelf(xs []*exchanger) []*exchanger {
 
 // isSelf: 0.0.0.0 and :: connect to this machine, as does all of loopback. A zone,
 // which only an address literal can have, changes nothing of that.
-func isSelf(a netip.Addr, own []netip.Addr) bool {
-	a = a.WithZone("")
-	return a.IsUnspecified() || a.IsLoopback() || slices.Contains(own, a)
+func (e *Engine) isSelf(a netip.Addr) bool {
+	return a.IsUnspecified() || a.IsLoopback() || slices.Contains(e.Control.IPMe, a.WithZone("")) || e.Own(a)
 }
 
 // interleave alternates the families, IPv6 first, each in its given order.

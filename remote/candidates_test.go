@@ -42,7 +42,7 @@ func engine(t *testing.T, zone string) *Engine {
 		DomainIPs:   routes.ParseDomainIPs(nil),
 		Timeouts:    &timeouts{},
 		TLS:         tlspolicy.New(tlspolicy.Config{Anchors: "/anchors.pem"}),
-		Interfaces:  func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.0.2.99")} },
+		Own:         func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.99") },
 	}
 }
 

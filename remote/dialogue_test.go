@@ -177,8 +177,8 @@ func engine(d *smtptest.Dialogue, home string, dial stage.Dial) (*remote.Engine,
 		TLS: tlspolicy.New(tlspolicy.Config{Home: home, Anchors: s.TrustAnchors, Strictness: s.Strictness,
 			ClientCert: s.ClientCert, ClientKey: s.ClientKey,
 			Destinations: s.TLSDestinations, DomainCerts: s.DomainCerts, Hosts: os.DirFS(home + "/control")}),
-		UnderTLS:   remote.InProcess{Secure: handshake.Secure},
-		Dial:       dial,
-		Interfaces: func() []netip.Addr { return nil },
+		UnderTLS: remote.InProcess{Secure: handshake.Secure},
+		Dial:     dial,
+		Own:      func(netip.Addr) bool { return false },
 	}, nil
 }

@@ -84,8 +84,8 @@ type Engine struct {
 	// DialAlone, when there is one, is Dial for where nothing else goes on beside
 	// it: one address, and a conversation in this process or none.
 	DialAlone func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
-	// Interfaces lists the addresses of this machine's interfaces.
-	Interfaces func() []netip.Addr
+	// Own says whether an interface of this machine has that address.
+	Own func(netip.Addr) bool
 	// Conns keeps conversations for other deliveries; nil where there are none.
 	Conns Conns
 	// Sessions says that UnderTLS keeps TLS sessions, under keys like those of Conns.

@@ -18,26 +18,23 @@ func (e *Engine) Hold(dir string) {
 		e.Routes = r.Hold()
 	}
 	e.kept = tcpto.Keep(timeoutFiles(dir))
-	e.Interfaces = (&lately{ask: e.Interfaces}).get
+	e.Own = (&lately{}).has
 }
 
 // lately is the addresses of this machine as of a moment ago. What a new one can
 // do meanwhile is to be taken for an exchanger's: once, as mail does not come
 // back within that time.
 type lately struct {
-	ask func() []netip.Addr
-
 	mu    sync.Mutex // guards what follows
 	addrs []netip.Addr
 	asked time.Time
 }
 
-// get gives a slice that may be appended to.
-func (l *lately) get() []netip.Addr {
+func (l *lately) has(a netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.asked.IsZero() || time.Since(l.asked) > time.Second {
-		l.asked, l.addrs = time.Now(), slices.Clip(l.ask())
+		l.asked, l.addrs = time.Now(), interfaces()
 	}
-	return l.addrs
+	return slices.Contains(l.addrs, a.WithZone(""))
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"postrider/internal/control"
@@ -15,7 +16,7 @@ import (
 
 // New wires an Engine for the qmail home at dir, whose control files said s:
 // the one wiring of qmail-remote and qmail-rspawn. Its tcpto table is for one
-// delivery; see Hold.
+// delivery, and its interfaces are asked for whenever an address is; see Hold.
 func New(dir string, s control.Snapshot, r Resolver, underTLS Converser) *Engine {
 	run := dir + "/run/qmail-remote/"
 	return &Engine{
@@ -29,9 +30,9 @@ func New(dir string, s control.Snapshot, r Resolver, underTLS Converser) *Engine
 		TLS: tlspolicy.New(tlspolicy.Config{Home: dir, Anchors: s.TrustAnchors, Strictness: s.Strictness,
 			ClientCert: s.ClientCert, ClientKey: s.ClientKey,
 			Destinations: s.TLSDestinations, DomainCerts: s.DomainCerts, Hosts: os.DirFS(dir + "/control")}),
-		UnderTLS:   underTLS,
-		Dial:       dial,
-		Interfaces: interfaces,
+		UnderTLS: underTLS,
+		Dial:     dial,
+		Own:      func(a netip.Addr) bool { return slices.Contains(interfaces(), a.WithZone("")) },
 	}
 }
 
@@ -51,6 +52,7 @@ func dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, er
 	return d.DialContext(ctx, "tcp", to.String())
 }
 
+// interfaces lists the addresses of this machine's interfaces.
 func interfaces() []netip.Addr {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"postrider/internal/entry"
 	"postrider/internal/home"
@@ -64,8 +65,10 @@ func deliver(ctx context.Context, argv []string, stdin *os.File) (o report.Outco
 	if err != nil {
 		return report.Outcome{Cause: report.UnreadableMessage}
 	}
-	path, err := os.Executable()
-	engine, o := wire(helpers(path, err, argv[0], home.Dir()))
+	engine, o := wire(sync.OnceValue(func() string {
+		path, err := os.Executable()
+		return helpers(path, err, argv[0], home.Dir())
+	}))
 	if engine == nil {
 		return o
 	}

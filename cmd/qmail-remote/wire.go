@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"net/netip"
 	"os"
 	"syscall"
 
@@ -18,7 +19,7 @@ import (
 )
 
 // wire makes an engine of the control files. Without one, the outcome says why.
-func wire(bin string) (*remote.Engine, report.Outcome) {
+func wire(bin func() string) (*remote.Engine, report.Outcome) {
 	dir := home.Dir()
 	if s, err := os.Stat(dir); err != nil || !s.IsDir() {
 		return nil, report.Outcome{Cause: report.NoHome}
@@ -29,6 +30,8 @@ func wire(bin string) (*remote.Engine, report.Outcome) {
 	}
 	e := remote.New(dir, s, resolver.NewAlone(resolvers()), &chain.Chain{Dir: bin, Heard: func() bool { return !deaf(1) }})
 	e.DialAlone = solo.Dial
+	listed := e.Own
+	e.Own = func(a netip.Addr) bool { return !solo.Away(a) && listed(a) }
 	return e, report.Outcome{}
 }
 

@@ -18,8 +18,8 @@ import (
 
 // Chain is a remote.Converser. The zero value finds its programs in ".".
 type Chain struct {
-	Dir     string // where ucspi-tlsc and qmail-remote-io stand
-	Message int    // descriptor of the message that Handover.Message reads
+	Dir     func() string // where ucspi-tlsc and qmail-remote-io stand; asked only when they are wanted
+	Message int           // descriptor of the message that Handover.Message reads
 	// Heard reports whether somebody will still hear what became of a message;
 	// nil is always.
 	Heard func() bool
@@ -118,10 +118,10 @@ func (c *Chain) launch(h *remote.Handover, p *pipes) (pid int, err error) {
 }
 
 func (c *Chain) path(program string) string {
-	if c.Dir == "" {
+	if c.Dir == nil {
 		return "./" + program
 	}
-	return c.Dir + "/" + program
+	return c.Dir() + "/" + program
 }
 
 // arguments is the command line of both helpers. Addresses stand there as they

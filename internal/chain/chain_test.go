@@ -136,12 +136,12 @@ func TestNoTLS(t *testing.T) {
 		},
 		"no ucspi-tlsc": {
 			script: func(p *peer) { p.silence() },
-			change: func(c *Chain, _ *tlspolicy.Policy) { c.Dir = "/nonexistent" },
+			change: func(c *Chain, _ *tlspolicy.Policy) { c.Dir = at("/nonexistent") },
 			fault:  smtp.TLSLocal, detail: "unable to run ucspi-tlsc",
 		},
 		"no qmail-remote-io": {
 			script: func(p *peer) { p.secure("mx.example"); p.silence() },
-			change: func(c *Chain, _ *tlspolicy.Policy) { c.Dir = without(t, "qmail-remote-io") },
+			change: func(c *Chain, _ *tlspolicy.Policy) { c.Dir = at(without(t, "qmail-remote-io")) },
 			fault:  smtp.TLSLocal, detail: "unable to run",
 		},
 	} {

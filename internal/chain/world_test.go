@@ -192,7 +192,7 @@ func handover(t *testing.T, conn net.Conn, content string) (*Chain, *remote.Hand
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Chain{Dir: bin, Message: int(f.Fd())}, &remote.Handover{
+	return &Chain{Dir: at(bin), Message: int(f.Fd())}, &remote.Handover{
 		Conn:     conn,
 		Policy:   &tlspolicy.Policy{Mode: tlspolicy.Opportunistic, ServerName: "mx.example"},
 		Params:   smtpc.Params{Helo: "client.example", Timeout: patience},
@@ -220,6 +220,9 @@ func helper(t *testing.T, name string) int {
 	return pids[0]
 }
 
+// at is where a Chain's programs stand.
+func at(dir string) func() string { return func() string { return dir } }
+
 // deliverAsChild is what this test program does when it stands for
 // qmail-remote: argv is the server's address and a message file.
 func deliverAsChild(argv string) {
@@ -232,7 +235,7 @@ func deliverAsChild(argv string) {
 	if err != nil {
 		panic(err)
 	}
-	tx := (&Chain{Dir: dir}).Converse(context.Background(), &remote.Handover{
+	tx := (&Chain{Dir: at(dir)}).Converse(context.Background(), &remote.Handover{
 		Conn:     conn,
 		Policy:   &tlspolicy.Policy{Mode: tlspolicy.Opportunistic},
 		Params:   smtpc.Params{Helo: "client.example", Timeout: patience},

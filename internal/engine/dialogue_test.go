@@ -111,7 +111,7 @@ func (e *Engine) stage(zone dnstest.Zone, dial stage.Dial) {
 	}
 	s.remote.Resolver = zone.Resolver()
 	s.remote.Dial = dial
-	s.remote.Interfaces = func() []netip.Addr { return nil }
+	s.remote.Own = func(netip.Addr) bool { return false }
 }
 
 // ask is qmail-send's part: it orders deliveries of message 0/1, a moment apart,

@@ -229,7 +229,7 @@ func TestDialErrors(t *testing.T) {
 		want error
 	}{
 		{"nobody listens", t.Context(), "", nobody, syscall.ECONNREFUSED},
-		{"a source address that is not ours", t.Context(), "192.0.2.1", nobody, syscall.EADDRNOTAVAIL},
+		{"a source address that is not ours", t.Context(), "198.18.0.1", nobody, syscall.EADDRNOTAVAIL},
 		{"a source address of the other family", t.Context(), "::1", nobody, syscall.EAFNOSUPPORT},
 		{"no time left", past, "", nobody, context.DeadlineExceeded},
 	} {
