@@ -32,6 +32,7 @@ const (
 func main() {
 	entry.Lift()
 	debug.SetTraceback("crash") // die by a signal: what was begun may be in doubt
+	entry.Room()
 	os.Exit(run(os.Args, os.Getenv))
 }
 

@@ -35,7 +35,7 @@ func main() {
 	// One delivery never computes on two processors: waking a second thread for
 	// each reply costs more than it gains.
 	runtime.GOMAXPROCS(1)
-	room()
+	entry.Room()
 	os.Exit(run(context.Background(), os.Args, os.Stdin, write))
 }
 
@@ -103,13 +103,4 @@ func openMessage(stdin *os.File) (*smtp.Message, error) {
 		m.At = &watched{ReaderAt: m.At, size: m.Size, report: 1}
 	}
 	return m, err
-}
-
-// room makes the stack as large as a delivery needs while there is little on it:
-// it would else be copied three times on the way, each time a deeper one.
-//
-//go:noinline
-func room() byte {
-	var deep [20 << 10]byte
-	return deep[len(os.Args)&1]
 }

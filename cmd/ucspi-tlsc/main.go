@@ -32,6 +32,7 @@ const (
 func main() {
 	entry.Lift()
 	debug.SetTraceback("crash")
+	entry.Room()
 	os.Exit(run(os.Args, entry.Environ()))
 }
 

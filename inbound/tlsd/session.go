@@ -78,7 +78,8 @@ func (s *Session) config(c Config) *tls.Config {
 		ClientAuth:     c.Clients.auth(),
 		// A ticket would be good for whatever service has its key. Ours would
 		// die with this connection, so there are none.
-		SessionTicketsDisabled: true,
+		SessionTicketsDisabled:      true,
+		DynamicRecordSizingDisabled: true, // small records first are for who shows what has come so far
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if len(state.PeerCertificates) == 0 {
 				return nil // whether there must be one, ClientAuth says

@@ -64,11 +64,13 @@ func shake(ctx context.Context, config *tls.Config, conn net.Conn) (*tls.Conn, e
 // whom the administrator named) and knows no DANE.
 func (p policy) config() (*tls.Config, error) {
 	c := &tls.Config{
-		MinVersion:             tls.VersionTLS12,
-		ServerName:             tlspolicy.Policy(p).SNI(),
-		InsecureSkipVerify:     true,
-		SessionTicketsDisabled: true,
-		CipherSuites:           suites(p.Ciphers),
+		// Small records first are for who shows what has come so far.
+		DynamicRecordSizingDisabled: true,
+		MinVersion:                  tls.VersionTLS12,
+		ServerName:                  tlspolicy.Policy(p).SNI(),
+		InsecureSkipVerify:          true,
+		SessionTicketsDisabled:      true,
+		CipherSuites:                suites(p.Ciphers),
 	}
 	check, err := p.checker()
 	if err != nil {
