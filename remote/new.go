@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"time"
 
@@ -29,7 +28,7 @@ func New(dir string, s control.Snapshot, r Resolver, underTLS Converser) *Engine
 		Timeouts:    tcpto.Open(timeoutFiles(dir)),
 		TLS: tlspolicy.New(tlspolicy.Config{Home: dir, Anchors: s.TrustAnchors, Strictness: s.Strictness,
 			ClientCert: s.ClientCert, ClientKey: s.ClientKey,
-			Destinations: s.TLSDestinations, DomainCerts: s.DomainCerts, Hosts: os.DirFS(dir + "/control")}),
+			Destinations: s.TLSDestinations, DomainCerts: s.DomainCerts, Hosts: control.Dir(dir + "/control")}),
 		UnderTLS: underTLS,
 		Dial:     dial,
 		Own:      func(a netip.Addr) bool { return slices.Contains(interfaces(), a.WithZone("")) },

@@ -15,8 +15,17 @@ type Dir string
 // Open implements fs.FS.
 func (d Dir) Open(name string) (fs.File, error) { return os.DirFS(string(d)).Open(name) }
 
-// Stat implements fs.StatFS.
-func (d Dir) Stat(name string) (fs.FileInfo, error) { return fs.Stat(os.DirFS(string(d)), name) }
+// Stat implements fs.StatFS. That there is no such file, which is what is mostly
+// asked, takes little time and stack.
+func (d Dir) Stat(name string) (fs.FileInfo, error) {
+	if fs.ValidPath(name) {
+		var s syscall.Stat_t
+		if err := syscall.Stat(string(d)+"/"+name, &s); err == syscall.ENOENT {
+			return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
+		}
+	}
+	return fs.Stat(os.DirFS(string(d)), name)
+}
 
 // ReadFile implements fs.ReadFileFS. It does not wait for a FIFO's writer.
 func (d Dir) ReadFile(name string) ([]byte, error) {

@@ -75,6 +75,9 @@ func (t *tidy) look() {
 	switch {
 	case grown <= busy && rubbish >= litter, calm && rubbish >= stillLitter:
 		begun := time.Now()
+		if calm {
+			t.free() // what a sync.Pool keeps goes only the second time
+		}
 		t.free()
 		t.freed = now
 		t.again(max(tidyAfter, min(tidyAgain, tidyShare*time.Since(begun))))
