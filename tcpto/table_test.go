@@ -5,13 +5,9 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
-	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -288,108 +284,6 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// A process that sits on the lock does not stop us for ever.
-func TestLockedForEver(t *testing.T) {
-	r := newRig(t, full4(rec4("192.0.2.1", 2, start)))
-	f, err := os.Open(r.four)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		if r.table().Blocked(a) {
-			t.Error("read without the lock")
-		}
-		if waited := time.Since(began); waited != patience {
-			t.Errorf("waited %v", waited)
-		}
-	})
-}
-
-// TestProcesses lets several processes record at once: each has an address of
-// its own, and none may be lost.
-func TestProcesses(t *testing.T) {
-	if dir := os.Getenv("TCPTO_TEST_DIR"); dir != "" {
-		for i := range 8 {
-			table := Open(filepath.Join(dir, "tcpto"), filepath.Join(dir, "tcpto6"), time.Now)
-			n, _ := strconv.Atoi(os.Getenv("TCPTO_TEST_N"))
-			table.TimedOut(netip.AddrFrom4([4]byte{192, 0, byte(n), byte(i)}))
-			table.TimedOut(netip.AddrFrom16([16]byte{0x20, 1, byte(n), byte(i)}))
-		}
-		return
-	}
-	r := newRig(t, full4())
-	var wg sync.WaitGroup
-	for n := range 6 {
-		wg.Go(func() {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestProcesses$")
-			cmd.Env = append(os.Environ(), "TCPTO_TEST_DIR="+filepath.Dir(r.four), "TCPTO_TEST_N="+strconv.Itoa(n))
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%v: %s", err, out)
-			}
-		})
-	}
-	wg.Wait()
-	four, err4 := Read4(r.four)
-	six, err6 := Read6(r.six)
-	if len(four) != 48 || len(six) != 48 || err4 != nil || err6 != nil {
-		t.Errorf("%d and %d of 48 addresses, %v, %v", len(four), len(six), err4, err6)
-	}
-	for _, e := range append(four, six...) {
-		if e.Count != 1 {
-			t.Errorf("%v has count %d", e.Addr, e.Count)
-		}
-	}
-}
-
-func TestConcurrentUse(t *testing.T) {
-	r := newRig(t, full4(rec4("192.0.2.1", 2, start)))
-	table := r.table()
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			if !table.Blocked(a) {
-				t.Error("not blocked")
-			}
-			table.TimedOut(b)
-			table.Answered(a)
-			table.Blocked(x)
-		})
-	}
-	wg.Wait()
-}
-
-func TestTools(t *testing.T) {
-	r := newRig(t, full4(rec4("192.0.2.1", 2, start), rec4("192.0.2.2", 0, start), rec4("192.0.2.3", 1, start-9)))
-	got, err := Read4(r.four)
-	if err != nil || len(got) != 2 || got[0].Addr != a || got[0].Count != 2 || got[1].When.Unix() != start-9 {
-		t.Errorf("Read4: %v, %v", got, err)
-	}
-	if err := Clear4(r.four); err != nil || !bytes.Equal(r.read(r.four), full4()) {
-		t.Errorf("Clear4: %v", err)
-	}
-	if got, err := Read6(r.six); got != nil || err != nil {
-		t.Errorf("Read6 of no file: %v, %v", got, err)
-	}
-	if err := Clear6(r.six); err != nil {
-		t.Errorf("Clear6 of no file: %v", err)
-	}
-	if _, err := os.Stat(r.six); !os.IsNotExist(err) {
-		t.Error("Clear6 made a file")
-	}
-	r.table().TimedOut(x)
-	if got, err := Read6(r.six); err != nil || len(got) != 1 || got[0].Addr != x {
-		t.Errorf("Read6: %v, %v", got, err)
-	}
-	if err := Clear6(r.six); err != nil || !bytes.Equal(r.read(r.six), make([]byte, 8192)) {
-		t.Errorf("Clear6: %v", err)
-	}
-}
-
 // FuzzTable: no content of a file makes a Table fail, resize stock's file or
 // touch more than one record.
 func FuzzTable(f *testing.F) {
@@ -435,38 +329,5 @@ func BenchmarkBlocked(bm *testing.B) {
 	r := newRig(bm, full4())
 	for bm.Loop() {
 		r.table().Blocked(a)
-	}
-}
-
-// TestKept: what others write is seen by the next table, however soon after the
-// last it comes, and what has not changed for a while is not read.
-func TestKept(t *testing.T) {
-	r := newRig(t, full4())
-	k := Keep(r.four, r.six, time.Now)
-	for i := range 20 {
-		when := time.Now().Unix()
-		if i%2 == 1 {
-			when -= 7 * 24 * 3600
-		}
-		r.write(r.four, full4(rec4("192.0.2.1", 2, when)))
-		if blocked := k.Table().Blocked(a); blocked != (i%2 == 0) {
-			t.Errorf("round %d: blocked is %v", i, blocked)
-		}
-	}
-	if err := os.Remove(r.four); err != nil {
-		t.Fatal(err)
-	}
-	if k.Table().Blocked(a) {
-		t.Error("blocked by a file that is gone")
-	}
-	later := func() time.Time { return time.Now().Add(time.Hour) }
-	r.write(r.four, full4(rec4("192.0.2.1", 2, later().Unix())))
-	k = Keep(r.four, r.six, later)
-	if !k.Table().Blocked(a) {
-		t.Error("not blocked")
-	}
-	k.v4.seen = full4()
-	if k.Table().Blocked(a) {
-		t.Error("read again without a change")
 	}
 }

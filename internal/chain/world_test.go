@@ -173,6 +173,13 @@ func (p *peer) rest() string {
 	return b.String()
 }
 
+// silence wants nothing to come any more.
+func (p *peer) silence() {
+	if said := p.rest(); said != "" {
+		p.t.Errorf("server heard %q", said)
+	}
+}
+
 const text = "Subject: x\n\nhello\n.\n"
 
 // handover is a delivery of content over conn, with a policy that anybody's
