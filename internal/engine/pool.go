@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"container/list"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +17,8 @@ const (
 	// maxTransactions ends a conversation, lest one of many servers behind one
 	// address gets all the mail.
 	maxTransactions = 100
-	// maxIdle is how many wait in all.
+	// maxIdle is how many wait in all. For one more, that leaves which has waited
+	// longest: where mail goes most, it goes soon again.
 	maxIdle = 500
 )
 
@@ -25,19 +28,21 @@ type pool struct {
 
 	mu      sync.Mutex
 	idle    map[string][]*idle // guarded by mu; the last is the one that waited least
-	count   int                // guarded by mu
+	ages    *list.List         // guarded by mu: all of idle, that first which has waited longest
 	closed  bool               // guarded by mu
 	parting sync.WaitGroup     // conversations that say QUIT
 }
 
 // idle is a conversation that waits.
 type idle struct {
+	key   string
 	conn  *smtpc.Conn
 	timer *time.Timer
+	age   *list.Element // in pool.ages
 }
 
 func newPool(watch *observe.Observer) *pool {
-	return &pool{watch: watch, idle: map[string][]*idle{}}
+	return &pool{watch: watch, idle: map[string][]*idle{}, ages: list.New()}
 }
 
 // Take implements remote.Conns.
@@ -58,49 +63,57 @@ func (p *pool) Take(key string) *smtpc.Conn {
 func (p *pool) pop(key string) *idle {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	list := p.idle[key]
-	if len(list) == 0 {
+	all := p.idle[key]
+	if len(all) == 0 {
 		return nil
 	}
-	i := list[len(list)-1]
-	p.set(key, list[:len(list)-1])
+	i := all[len(all)-1]
+	p.remove(i)
 	return i
 }
 
-// set replaces a list, one shorter or longer; mu is held.
-func (p *pool) set(key string, list []*idle) {
-	p.count += len(list) - len(p.idle[key])
-	if len(list) == 0 {
-		delete(p.idle, key)
-	} else {
-		p.idle[key] = list
+// remove takes one out that waits, and reports whether it did; mu is held.
+func (p *pool) remove(i *idle) bool {
+	all := p.idle[i.key]
+	at := slices.Index(all, i)
+	if at < 0 {
+		return false
 	}
+	p.ages.Remove(i.age)
+	if all = slices.Delete(all, at, at+1); len(all) == 0 {
+		delete(p.idle, i.key)
+	} else {
+		p.idle[i.key] = all
+	}
+	return true
 }
 
 // Keep implements remote.Conns.
 func (p *pool) Keep(key string, c *smtpc.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.count >= maxIdle || c.Transactions() >= maxTransactions {
+	if p.closed || c.Transactions() >= maxTransactions {
 		p.part(c)
 		return
 	}
-	i := &idle{conn: c}
-	i.timer = time.AfterFunc(idleTime, func() { p.expire(key, i) })
-	p.set(key, append(p.idle[key], i))
+	if p.ages.Len() >= maxIdle {
+		eldest := p.ages.Front().Value.(*idle)
+		p.remove(eldest)
+		eldest.timer.Stop() // if it is too late, expire finds nothing
+		p.part(eldest.conn)
+	}
+	i := &idle{key: key, conn: c}
+	i.timer = time.AfterFunc(idleTime, func() { p.expire(i) })
+	i.age = p.ages.PushBack(i)
+	p.idle[key] = append(p.idle[key], i)
 }
 
 // expire ends a conversation that has waited long enough, if nobody took it.
-func (p *pool) expire(key string, i *idle) {
+func (p *pool) expire(i *idle) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	list := p.idle[key]
-	for at, other := range list {
-		if other == i {
-			p.set(key, append(list[:at:at], list[at+1:]...))
-			p.part(i.conn)
-			return
-		}
+	if p.remove(i) {
+		p.part(i.conn)
 	}
 }
 
@@ -111,14 +124,13 @@ func (p *pool) part(c *smtpc.Conn) { p.parting.Go(c.Quit) }
 func (p *pool) flush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for key, list := range p.idle {
-		for _, i := range list {
-			i.timer.Stop() // if it is too late, expire finds nothing
-			p.part(i.conn)
-		}
-		delete(p.idle, key)
+	for e := p.ages.Front(); e != nil; e = e.Next() {
+		i := e.Value.(*idle)
+		i.timer.Stop() // if it is too late, expire finds nothing
+		p.part(i.conn)
 	}
-	p.count = 0
+	clear(p.idle)
+	p.ages.Init()
 }
 
 func (p *pool) close() {
