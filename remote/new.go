@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"postrider/internal/control"
@@ -15,9 +16,10 @@ import (
 
 // New wires an Engine for the qmail home at dir, whose control files said s:
 // the one wiring of qmail-remote and qmail-rspawn. Its tcpto table is for one
-// delivery, and its interfaces are asked for whenever an address is; see Hold.
+// delivery, and so is its list of interfaces; see Hold.
 func New(dir string, s control.Snapshot, r Resolver, underTLS Converser) *Engine {
 	run := dir + "/run/qmail-remote/"
+	own := sync.OnceValue(interfaces)
 	return &Engine{
 		Control:     s,
 		Resolver:    r,
@@ -31,7 +33,7 @@ func New(dir string, s control.Snapshot, r Resolver, underTLS Converser) *Engine
 			Destinations: s.TLSDestinations, DomainCerts: s.DomainCerts, Hosts: control.Dir(dir + "/control")}),
 		UnderTLS: underTLS,
 		Dial:     dial,
-		Own:      func(a netip.Addr) bool { return slices.Contains(interfaces(), a.WithZone("")) },
+		Own:      func(a netip.Addr) bool { return slices.Contains(own(), a.WithZone("")) },
 	}
 }
 

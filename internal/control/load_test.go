@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -251,6 +252,39 @@ func TestDir(t *testing.T) {
 	}
 	if _, err := fs.Stat(Dir(h), "control/authsenders"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDirStat: whatever stands in the way of a name, Dir says of it what os.DirFS does.
+func TestDirStat(t *testing.T) {
+	h := t.TempDir()
+	if err := os.WriteFile(filepath.Join(h, "file"), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"loop": "loop", "dangling": "nowhere", "link": "file"} {
+		if err := os.Symlink(to, filepath.Join(h, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed := filepath.Join(h, "closed") // to whoever is not root
+	if err := os.Mkdir(closed, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{h, closed, h + "/file", h + "/loop", h + "/nowhere"} {
+		for _, name := range []string{"file", "link", "loop", "dangling", "nowhere", "file/below", "nowhere/below", "loop/below", "closed/x",
+			".", "", "..", "../file", "/file", "file/", "etc", "x\x00y", strings.Repeat("x", 256), strings.Repeat("x/", 5000) + "x"} {
+			want, wantErr := fs.Stat(os.DirFS(dir), name)
+			got, err := fs.Stat(Dir(dir), name)
+			if (err == nil) != (wantErr == nil) || err == nil && !os.SameFile(got, want) {
+				t.Errorf("%q in %q: %v, want %v", name, dir, err, wantErr)
+				continue
+			}
+			for _, kind := range []error{fs.ErrNotExist, fs.ErrPermission, fs.ErrInvalid, syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG} {
+				if errors.Is(err, kind) != errors.Is(wantErr, kind) {
+					t.Errorf("%.20q in %q: %v, want %v", name, dir, err, wantErr)
+				}
+			}
+		}
 	}
 }
 

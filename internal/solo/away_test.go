@@ -3,6 +3,7 @@ package solo
 import (
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -12,18 +13,33 @@ import (
 
 func TestMain(m *testing.M) { nettest.Main(m) }
 
-// TestAway: what an interface has is not away, nor what the kernel would reach by
-// itself, nor what it can send nothing to; another machine of a network is.
+// TestAway: what an interface has is not away, be it the second address of a
+// network, nor what the kernel takes for its own, nor what it cannot tell without
+// a zone; another machine is, with a route or without.
 func TestAway(t *testing.T) {
 	if nettest.Why() != "" {
 		t.Skip(nettest.Why())
 	}
-	join(t, "198.18.5.1", "255.255.255.0")
+	join(t, "lo:1", "198.18.5.1", "255.255.255.0")
+	join(t, "lo:2", "198.18.5.3", "255.255.255.0")
+	// nettest lets everybody bind what is IPv6: then nothing is certain.
+	const nonlocal = "/proc/sys/net/ipv6/ip_nonlocal_bind"
+	set := func(s string) {
+		if err := os.WriteFile(nonlocal, []byte(s), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("1")
+	if Away(netip.MustParseAddr("2001:500::1")) {
+		t.Error("certain, where everybody may bind everything")
+	}
+	set("0")
+	defer set("1")
 	for a, want := range map[string]bool{
-		"198.18.5.1": false, "::ffff:198.18.5.1": false, "127.0.0.1": false, "::1": false,
-		"192.0.2.7": false, "fe80::1": false, "fe80::1%nowhere": false,
-		"198.18.6.1": false, "2001:500::1": false, "198.18.5.255": false,
-		"198.18.5.2": true, "::ffff:198.18.5.2": true, "198.18.5.254": true,
+		"198.18.5.1": false, "::ffff:198.18.5.1": false, "198.18.5.3": false, "127.0.0.1": false, "::1": false,
+		"0.0.0.0": false, "::": false, "192.0.2.7": false, "2001:db8::25": true, // as nettest makes them
+		"fe80::1": false, "fe80::1%lo": false, "fe80::1%nowhere": false, "198.18.5.255": false, "224.0.0.1": false,
+		"198.18.6.1": true, "::ffff:198.18.6.1": true, "2001:500::1": true,
 	} {
 		if got := Away(netip.MustParseAddr(a)); got != want {
 			t.Errorf("%s: %v", a, got)
@@ -32,14 +48,14 @@ func TestAway(t *testing.T) {
 }
 
 // join puts the machine into one more network: an alias of the loopback interface.
-func join(t *testing.T, addr, mask string) {
+func join(t *testing.T, iface, addr, mask string) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	alias, err := unix.NewIfreq("lo:1")
+	alias, err := unix.NewIfreq(iface)
 	if err != nil {
 		t.Fatal(err)
 	}
