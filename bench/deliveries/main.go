@@ -25,6 +25,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"postrider/bench/role"
 )
 
 // options are the flags.
@@ -73,8 +75,8 @@ func parse(args []string) (options, error) {
 }
 
 func main() {
-	if role := os.Getenv(roleVariable); role != "" {
-		os.Exit(play(role))
+	if status, played := role.Play("deliveries", roles); played {
+		os.Exit(status)
 	}
 	o, err := parse(os.Args[1:])
 	if err == flag.ErrHelp {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"postrider/bench/role"
 )
 
 // result is what one program did in all rounds of a case.
@@ -244,7 +246,7 @@ func (r *rig) bareCopy(h *line[order, heard], c testCase, file string) (*hauler,
 	}
 	one := &hauler{name: "bare socket", rtt: c.rtt}
 	one.run = func() (time.Duration, error) {
-		cmd := again(roleCopy, 0)
+		cmd := role.Again(roleCopy, 0)
 		cmd.Args = append(cmd.Args, file, at.Addr)
 		begin := time.Now()
 		out, err := cmd.Output()

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/bench/relay"
+	"postrider/bench/role"
 	"postrider/internal/dnstest"
 	"postrider/internal/nettest"
 )
@@ -217,7 +218,7 @@ func makeMountPoint(dir string) error {
 }
 
 func (r *rig) startNear() (*line[order, heard], error) {
-	cmd := again(roleNear, 0)
+	cmd := role.Again(roleNear, 0)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -232,7 +233,7 @@ func (r *rig) startNear() (*line[order, heard], error) {
 
 // startFar starts the relay, and behind it the far server.
 func (r *rig) startFar(tun *os.File) error {
-	cmd := again(roleLink, unix.CLONE_NEWNET)
+	cmd := role.Again(roleLink, unix.CLONE_NEWNET)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err

@@ -3,19 +3,15 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/netip"
 	"os"
-	"os/exec"
 	"syscall"
 	"time"
 
 	"postrider/bench/relay"
+	"postrider/bench/role"
 )
-
-// roleVariable tells the program, started again by itself, what to be.
-const roleVariable = "POSTRIDER_BENCH_ROLE"
 
 // Roles.
 const (
@@ -24,6 +20,13 @@ const (
 	roleLink = "link" // the relay; starts far in the namespace it was started in
 	roleCopy = "copy" // sends a file to an address, without any protocol
 )
+
+var roles = map[string]func() error{
+	roleNear: func() error { return (&host{}).obey(os.Stdin, os.Stdout) },
+	roleFar:  func() error { return (&host{}).obey(os.Stdin, os.Stdout) },
+	roleLink: link,
+	roleCopy: func() error { return copyFile(os.Args[1], os.Args[2]) },
+}
 
 // Descriptors of link, beside 0 and 1 which it leaves to far.
 const (
@@ -41,36 +44,6 @@ var (
 	nearServer = netip.MustParseAddr("203.0.113.7")
 )
 
-// play is main for a role; its result is the exit status.
-func play(role string) int {
-	os.Unsetenv(roleVariable)
-	var err error
-	switch role {
-	case roleNear, roleFar:
-		err = (&host{}).obey(os.Stdin, os.Stdout)
-	case roleLink:
-		err = link()
-	case roleCopy:
-		err = copyFile(os.Args[1], os.Args[2])
-	default:
-		err = fmt.Errorf("no role %q", role)
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "deliveries (%s): %v\n", role, err)
-		return 1
-	}
-	return 0
-}
-
-// again prepares this program to run in a role, to die with its parent.
-func again(role string, cloneflags uintptr) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), roleVariable+"="+role)
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: cloneflags, Pdeathsig: syscall.SIGKILL}
-	return cmd
-}
-
 // link sets up the far namespace, starts the server in it, and relays. It ends
 // with its parent, or when its orders end.
 func link() error {
@@ -83,7 +56,7 @@ func link() error {
 	if err != nil {
 		return err
 	}
-	server := again(roleFar, 0)
+	server := role.Again(roleFar, 0)
 	server.Stdin, server.Stdout = os.Stdin, os.Stdout
 	if err := server.Start(); err != nil {
 		return err

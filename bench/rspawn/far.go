@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/netip"
 	"net/rpc"
@@ -15,19 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/bench/relay"
+	"postrider/bench/role"
 	"postrider/internal/nettest"
 	"postrider/internal/sink"
 	"postrider/internal/smtptest"
 )
-
-// roleVariable tells the program, started again by itself, what to be.
-const roleVariable = "POSTRIDER_RSPAWN_ROLE"
 
 const (
 	roleFar   = "far"   // the server, and the relay before it
 	roleMany  = "many"  // an engine with thousands of deliveries, see many.go
 	roleShake = "shake" // handshakes alone, see handshakes.go
 )
+
+var roles = map[string]func() error{roleFar: farSide, roleMany: manyEngine, roleShake: shakeHands}
 
 // Both ends of the line, and the addresses of the servers at its far end.
 var (
@@ -38,36 +37,6 @@ var (
 
 // nearTUN is the descriptor of the near interface in the far role.
 const nearTUN = 3
-
-// play is main for a role.
-func play(role string) int {
-	os.Unsetenv(roleVariable)
-	var err error
-	switch role {
-	case roleFar:
-		err = farSide()
-	case roleMany:
-		err = manyEngine()
-	case roleShake:
-		err = shakeHands()
-	default:
-		err = fmt.Errorf("no role %q", role)
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "rspawn (%s): %v\n", role, err)
-		return 1
-	}
-	return 0
-}
-
-// again prepares this program to run in a role, to die with its parent.
-func again(role string, cloneflags uintptr) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), roleVariable+"="+role)
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: cloneflags, Pdeathsig: syscall.SIGKILL}
-	return cmd
-}
 
 // far is what the far side is asked to do, by way of net/rpc.
 type far struct {
@@ -149,7 +118,7 @@ func startFar() (*rpc.Client, *exec.Cmd, error) {
 		return nil, nil, err
 	}
 	defer tun.Close()
-	cmd := again(roleFar, unix.CLONE_NEWNET)
+	cmd := role.Again(roleFar, unix.CLONE_NEWNET)
 	cmd.ExtraFiles = []*os.File{tun} // nearTUN
 	in, err := cmd.StdinPipe()
 	if err != nil {

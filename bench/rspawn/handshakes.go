@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"postrider/bench/role"
 	"postrider/internal/sink"
 )
 
@@ -88,7 +89,7 @@ func handshakes(o options, inflight int) (f figures, err error) {
 	if err != nil {
 		return f, err
 	}
-	cmd := again(roleShake, 0)
+	cmd := role.Again(roleShake, 0)
 	cmd.Stdin = strings.NewReader(string(text))
 	out, err := cmd.Output()
 	if err != nil {

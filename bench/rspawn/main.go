@@ -24,6 +24,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"postrider/bench/role"
 )
 
 type options struct {
@@ -35,8 +37,8 @@ type options struct {
 }
 
 func main() {
-	if role := os.Getenv(roleVariable); role != "" {
-		os.Exit(play(role))
+	if status, played := role.Play("rspawn", roles); played {
+		os.Exit(status)
 	}
 	var o options
 	flag.StringVar(&o.mode, "mode", "throughput", "what is measured: throughput, handshakes, latency or memory")

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"postrider/bench/role"
 	"postrider/internal/sink"
 	"postrider/internal/spawn"
 )
@@ -222,7 +223,7 @@ func (w *weights) rspawn(o options, home string, g *gate, n int) error {
 // qmail-rspawn's protocol has slots for.
 func (w *weights) engine(home string, g *gate, n int) error {
 	time.Sleep(settling)
-	cmd := again(roleMany, 0)
+	cmd := role.Again(roleMany, 0)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err
