@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync/atomic"
 
 	"postrider/internal/fdconn"
 	"postrider/tlspolicy"
@@ -79,23 +78,9 @@ func policyOf(o options, getenv func(string) string) tlspolicy.Policy {
 // session is an established TLS connection, as a side of a pump.
 type session struct {
 	net.Conn
-	raw     *network
+	raw     *fdconn.Ending
 	notify  bool
 	records []string
-}
-
-// network is the raw connection, which remembers whether it has ended.
-type network struct {
-	*fdconn.Conn
-	ended atomic.Bool
-}
-
-func (n *network) Read(p []byte) (int, error) {
-	k, err := n.Conn.Read(p)
-	if err == io.EOF {
-		n.ended.Store(true)
-	}
-	return k, err
 }
 
 // CloseWrite says that we send no more, by close_notify (RFC 8446 §6.1) if -S,
@@ -112,7 +97,7 @@ func (s *session) CloseRead() error { return nil }
 
 // truncated reports an end of the TCP stream that no close_notify announced.
 // crypto/tls doesn't say so; but after a close_notify it reads no further.
-func (s *session) truncated() bool { return s.raw.ended.Load() }
+func (s *session) truncated() bool { return s.raw.Ended() }
 
 // secure makes a session on the network descriptors.
 func (c *client) secure() (*session, int) {
@@ -126,7 +111,7 @@ func (c *client) secure() (*session, int) {
 		ctx, cancel = context.WithTimeout(ctx, c.handshake)
 	}
 	defer cancel()
-	raw := &network{Conn: conn}
+	raw := &fdconn.Ending{Conn: conn}
 	secured, info, err := handshake.Secure(ctx, c.rules, raw)
 	if err != nil {
 		conn.Close()

@@ -42,7 +42,7 @@ func (s *Session) Carry(p *Program, o options.Options) error {
 		return nil // the program had said all; what the peer did then is nobody's business
 	case heard != nil:
 		return &Error{Talk, heard}
-	case o.StrictEnd && s.raw.ended.Load():
+	case o.StrictEnd && s.raw.Ended():
 		return &Error{Talk, errTruncated}
 	}
 	return nil

@@ -7,9 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"postrider/internal/fdconn"
@@ -32,29 +30,15 @@ type Session struct {
 	Linger time.Duration
 
 	conn     *tls.Conn
-	raw      *network
+	raw      *fdconn.Ending
 	verified bool // the client's certificate has a chain to our anchors
-}
-
-// network is the raw connection, which remembers whether it has ended.
-type network struct {
-	*fdconn.Conn
-	ended atomic.Bool
-}
-
-func (n *network) Read(p []byte) (int, error) {
-	k, err := n.Conn.Read(p)
-	if err == io.EOF {
-		n.ended.Store(true)
-	}
-	return k, err
 }
 
 // Handshake is the server's. conn is the session's from now on, and is closed
 // after an error. Its errors are of the kinds Talk and, where no certificate
 // fits, Files.
 func Handshake(ctx context.Context, conn *fdconn.Conn, c Config) (*Session, error) {
-	s := &Session{raw: &network{Conn: conn}, Linger: linger}
+	s := &Session{raw: &fdconn.Ending{Conn: conn}, Linger: linger}
 	if c.Time > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Time)
