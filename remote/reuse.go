@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 
@@ -81,7 +82,8 @@ func (t *trial) key(p *tlspolicy.Policy, peer netip.AddrPort) string {
 }
 
 // appendPolicy appends a policy's text, the same for TLSA records in any order:
-// name servers give them so.
+// name servers give them so. Keys and certificates that were replaced under their
+// names are others.
 func appendPolicy(b []byte, p *tlspolicy.Policy) []byte {
 	if len(p.TLSA) > 1 {
 		copied := *p
@@ -93,6 +95,13 @@ func appendPolicy(b []byte, p *tlspolicy.Policy) []byte {
 	b, err := p.AppendText(b)
 	if err != nil {
 		panic("remote: a policy without text: " + err.Error())
+	}
+	for _, name := range p.Files() {
+		b = append(b, '\n')
+		if info, err := os.Stat(name); err == nil {
+			b = strconv.AppendInt(b, info.ModTime().UnixNano(), 36)
+			b = strconv.AppendInt(append(b, ' '), info.Size(), 36)
+		}
 	}
 	return b
 }

@@ -29,6 +29,21 @@ func (p Policy) Required() bool { return p.Mode >= Encrypt }
 // or does not come about.
 func (p Policy) MayPlain() bool { return !p.Required() && !p.Implicit }
 
+// Files are those, and directories, that a handshake under p reads.
+func (p Policy) Files() []string {
+	var all []string
+	if p.Cert != "" {
+		all = append(all, p.Cert)
+	}
+	if p.Key != "" && p.Key != p.Cert {
+		all = append(all, p.Key)
+	}
+	if p.Mode == Verify || p.Mode == STS {
+		all = append(all, p.Anchors)
+	}
+	return all
+}
+
 // What is the kind of a TLS failure.
 type What string
 

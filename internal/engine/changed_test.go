@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,14 +21,17 @@ import (
 	"postrider/internal/spawn"
 )
 
-// changes are those of one control file while a conversation is busy and more
-// mail for its host waits. The server knows us as we were and as we are, "" where
+// change is one of a control file while a conversation is busy and more mail for
+// its host waits. The server knows us as we were and as we are, "" where
 // the change means nothing to the conversation.
-var changes = []struct {
+type change struct {
 	name, file, before, after string
-	rule, trust               string // tlsdestinations and trustanchors, all along
+	rule, trust, certs        string // tlsdestinations, trustanchors and domaincerts, all along
 	were, are                 string
-}{
+	replaced                  bool // file holds keys, and gives way to one of its name
+}
+
+var changes = []change{
 	{name: "written as it was", file: "helohost", before: "mail.example\n", after: "mail.example\n", were: "mail.example"},
 	{name: "of another matter", file: "timeoutconnect", before: "60\n", after: "30\n", were: "mail.example"},
 	{name: "HELO name", file: "helohost", before: "mail.example\n", after: "new.example\n", were: "mail.example", are: "new.example"},
@@ -43,7 +47,18 @@ var changes = []struct {
 	{name: "to be verified", file: "tlsdestinations", after: "example.net:\n", trust: "control/a.pem\n", were: "mail.example TLS", are: "mail.example TLS"},
 	{name: "TLS at all", file: "trustanchors", after: "control/a.pem\n", were: "mail.example", are: "mail.example TLS"},
 	{name: "whom to believe", file: "trustanchors", before: "control/a.pem\n", after: "control/b.pem\n", rule: "example.net:\n", were: "mail.example TLS", are: "mail.example TLS"},
+	{name: "whom to believe, in the file", file: "a.pem", replaced: true, trust: "control/a.pem\n", rule: "example.net:\n", were: "mail.example TLS", are: "mail.example TLS"},
+	{name: "whom to believe, though nobody asks", file: "a.pem", replaced: true, trust: "control/a.pem\n", were: "mail.example TLS"},
+	{name: "client certificate, in the file", file: "client.pem", replaced: true, certs: "example.com:control/client.pem\n", trust: "control/a.pem\n", were: "mail.example TLS with client.example", are: "mail.example TLS with client.example"},
 	{name: "client certificate", file: "domaincerts", after: "example.com:control/client.pem\n", trust: "control/a.pem\n", were: "mail.example TLS", are: "mail.example TLS with client.example"},
+}
+
+// again is the message that has begun and goes anew: its keys are read when it goes.
+func (c *change) again() string {
+	if c.replaced {
+		return "r2 | "
+	}
+	return ""
 }
 
 // exchange is a server that keeps account of who says what, and does not let the
@@ -56,14 +71,14 @@ type exchange struct {
 }
 
 // call is what one conversation came to: who we are, and the recipients named
-// after each MAIL. It is the server's until that has ended.
+// after each MAIL, in the order of their names. It is the server's until that has ended.
 type call struct {
 	name, source, user, tls string
 	heard                   []string
 }
 
 func (c *call) String() string {
-	return c.name + c.source + c.user + c.tls + ": " + strings.Join(c.heard, " |")
+	return c.name + c.source + c.user + c.tls + ": " + strings.Join(slices.Sorted(slices.Values(c.heard)), " |")
 }
 
 func (x *exchange) serve(conn net.Conn, from netip.Addr) {
@@ -155,6 +170,14 @@ func (o *office) control(file, text string) {
 	})
 }
 
+func (o *office) read(file string) string {
+	text, err := os.ReadFile(o.home + "/control/" + file)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return string(text)
+}
+
 // deliver begins a delivery and waits for all that happens within some time.
 func (o *office) deliver(sender, rcpt string, within time.Duration) {
 	m, err := os.Open(o.home + "/queue/mess/0/1")
@@ -192,6 +215,11 @@ func TestChangedMeanwhile(t *testing.T) {
 				o := &office{t: t, home: home, zone: zone, engine: New(home, 20), exchange: exchange{hold: make(chan struct{})}}
 				o.control("tlsdestinations", c.rule)
 				o.control("trustanchors", c.trust)
+				o.control("domaincerts", c.certs)
+				if c.replaced {
+					c.before = o.read(c.file)
+					c.after = c.before + "\n"
+				}
 				o.control(c.file, c.before)
 				o.deliver("s0", "r0", time.Second)
 				o.deliver("s1", "r1", moment)
@@ -204,7 +232,7 @@ func TestChangedMeanwhile(t *testing.T) {
 				overlapped := o.engine.Observer().State().Connections.Overlapped
 				o.engine.Close()
 				o.serving.Wait()
-				got, want := fmt.Sprint(o.calls), "["+c.were+":  r0 | r1 | r2 "+c.are+":  r3 | r4]"
+				got, want := fmt.Sprint(o.calls), "["+c.were+":  r0 | r1 | r2 "+c.are+":  "+c.again()+"r3 | r4]"
 				behind := uint64(1)
 				if c.are == "" {
 					want, behind = "["+c.were+":  r0 | r1 | r2 r3 | r4]", 2
