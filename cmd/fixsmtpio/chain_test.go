@@ -46,7 +46,7 @@ func TestBelowAuthup(t *testing.T) {
 			r.say(c.say)
 		}
 		if reason == "the client leaves" {
-			r.noMore()
+			r.client.CloseWrite()
 		}
 		r.hears(c.hears[1:]...)
 		if code, log := r.over(); code != c.code {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,7 +78,7 @@ func TestPort25(t *testing.T) {
 		r := begin(t, world{control: map[string]string{"fixsmtpio": example(t)}, env: []string{"UCSPITLS="},
 			script: []string{"RCPT=451 GL - temporary problem", "DATA=354 go", ".=250 ok 1 qp 2", "HELP=214 kid"}})
 		for b := range slices.Chunk([]byte(strings.ReplaceAll(input, "|", "\r\n")), size) {
-			if _, err := r.net.Write(b); err != nil {
+			if _, err := r.client.Write(b); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -123,7 +124,7 @@ func TestSubmission(t *testing.T) {
 		if c.say != "" {
 			r.say(c.say)
 		}
-		r.net.SetReadDeadline(time.Now().Add(time.Minute))
+		r.client.SetReadDeadline(time.Now().Add(time.Minute))
 		hears := c.hears[1:]
 		if c.code == 0 && reason != "QUIT" {
 			r.hears(hears[:len(hears)-1]...)
@@ -144,7 +145,7 @@ func TestTimeout(t *testing.T) {
 	const tired = `sleep 1; printf '451 timeout (#4.4.2)\r\n'; exit 1`
 	r := begin(t, world{control: map[string]string{"fixsmtpio": example(t)}, env: []string{"AUTHUP_USER=joe"}, prog: []string{"sh", "-c", `printf '220 kid\r\n'; ` + tired}})
 	r.hears("235 ok, go ahead (#2.0.0)")
-	r.net.WriteString("NOO")
+	io.WriteString(r.client, "NOO")
 	r.hears("")
 	if code, log := r.over(); code != 16 || log != "" {
 		t.Errorf("exit %d, log %q", code, log)
@@ -177,7 +178,7 @@ func TestSlowServer(t *testing.T) {
 	r.hears("220 kid")
 	line := "NOOP " + strings.Repeat("x", 93) + "|"
 	r.say(strings.TrimSuffix(strings.Repeat(line, 900), "|")) // more than a pipe holds
-	r.noMore()
+	r.client.CloseWrite()
 	if err := os.WriteFile(fifo, []byte("\n"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +200,7 @@ func TestClientGone(t *testing.T) {
 	}
 	r = begin(t, world{control: rules, script: []string{"NOOP=250 ok"}})
 	r.say("NOOP|NOOP|half")
-	r.net.Close()
+	r.client.Close()
 	if code, _ := r.over(); code != 3 {
 		t.Errorf("away: exit %d", code)
 	}
@@ -211,7 +212,7 @@ func TestMuchContent(t *testing.T) {
 	r.say("DATA")
 	r.hears("220 kid", "354 go")
 	for range 256 {
-		if _, err := r.net.WriteString(strings.Repeat("x", 64<<10)); err != nil {
+		if _, err := io.WriteString(r.client, strings.Repeat("x", 64<<10)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -248,11 +249,11 @@ func TestDebug(t *testing.T) {
 // TestSTARTTLS: a new server with a new environment, and nothing of what was
 // said in clear.
 func TestSTARTTLS(t *testing.T) {
-	h := newHelper(t)
-	r := begin(t, world{extra: h.files, control: map[string]string{"fixsmtpio": example(t)},
-		env:    append(h.env, "UCSPITLS=!", "SSL_CIPHER=stale", "SSL_TLS_SNI_SERVERNAME=stale"),
+	h := proctest.NewHelper(t)
+	r := begin(t, world{extra: h.Files, control: map[string]string{"fixsmtpio": example(t)},
+		env:    append(h.Env, "UCSPITLS=!", "SSL_CIPHER=stale", "SSL_TLS_SNI_SERVERNAME=stale"),
 		script: []string{"NOOP=env|fds|250 end", "EOF=silence"}}) // it ends when it must
-	h.given()
+	h.Given()
 	r.hears("220 me.example ESMTP")
 	r.say("EHLO x|MAIL FROM:<a>|NOOP")
 	r.hears("250-me.example", "250-STARTTLS", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME", "530 Must start TLS first (#5.7.0)")
@@ -267,11 +268,9 @@ func TestSTARTTLS(t *testing.T) {
 	}
 	r.say("STARTTLS|RSET|MAIL FROM:<evil>")
 	r.hears("220 Ready to start TLS (#5.7.0)")
-	if word := h.asked(); word != "Y" {
-		t.Fatalf("the helper hears %q", word)
-	}
-	h.ctl.WriteString("SSL_PROTOCOL=TLSv1.3\x00SSL_CIPHER=X\x00SSL_TLS_SNI_SERVERNAME\x00LD_PRELOAD=y\x00\x00") // and it stays open
-	r.r, r.net = bufio.NewReader(h.out), h.in
+	h.Asked(t)
+	io.WriteString(h.Ctl, "SSL_PROTOCOL=TLSv1.3\x00SSL_CIPHER=X\x00SSL_TLS_SNI_SERVERNAME\x00LD_PRELOAD=y\x00\x00") // and it stays open
+	r.r, r.w = bufio.NewReader(h.R), h.W
 	r.say("EHLO x|MAIL FROM:<a>|NOOP")
 	r.hears("250-me.example", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME", "250 ok")
 	has = r.reply()
@@ -294,15 +293,15 @@ func TestSTARTTLS(t *testing.T) {
 
 func TestSTARTTLSFails(t *testing.T) {
 	for reason, answer := range map[string]string{"no session": "", "cut short": "SSL_PROTOCOL=x", "nonsense": "\x00SSL_A=x\x00\x00"} {
-		h := newHelper(t)
-		r := begin(t, world{extra: h.files, env: append(h.env, "UCSPITLS=")})
-		h.given()
+		h := proctest.NewHelper(t)
+		r := begin(t, world{extra: h.Files, env: append(h.Env, "UCSPITLS=")})
+		h.Given()
 		r.hears("220 kid ESMTP")
 		r.say("STARTTLS")
 		r.hears("220 Ready to start TLS (#5.7.0)")
-		h.asked()
-		h.ctl.WriteString(answer)
-		h.ctl.Close()
+		h.Asked(t)
+		io.WriteString(h.Ctl, answer)
+		h.Ctl.Close()
 		r.hears("")
 		if code, log := r.over(); code != 1 || !strings.Contains(log, "fixsmtpio: unable to start TLS: ") {
 			t.Errorf("%s: exit %d, log %q", reason, code, log)

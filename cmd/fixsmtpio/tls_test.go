@@ -15,13 +15,6 @@ import (
 	"postrider/internal/smtptest"
 )
 
-// keys is the environment of a server that has mx.example's certificate.
-func keys(t *testing.T) []string {
-	t.Helper()
-	cert, key, _ := smtptest.OnDisk(t, "mx.example")
-	return []string{"CERTFILE=" + cert, "KEYFILE=" + key}
-}
-
 // TestUnderTLS is a session through ucspi-tlsd, with TLS, and what becomes of
 // bytes that a stranger has put behind STARTTLS.
 func TestUnderTLS(t *testing.T) {
@@ -30,7 +23,7 @@ func TestUnderTLS(t *testing.T) {
 		client.SetDeadline(time.Now().Add(patience))
 		w := world{control: map[string]string{"fixsmtpio": example(t)}}
 		cmd := exec.Command(filepath.Join(bin, "ucspi-tlsd"), filepath.Join(bin, "fixsmtpio"), self, "kid", "DATA=354 go", ".=250 took", "NOOP=env|250 end")
-		cmd.Env = append(keys(t), "PATH=/bin:/usr/bin", "QMAILHOME="+w.home(t), "UCSPITLS=!")
+		cmd.Env = append(smtptest.OnDisk(t, "mx.example"), "PATH=/bin:/usr/bin", "QMAILHOME="+w.home(t), "UCSPITLS=!")
 		var log bytes.Buffer
 		cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = f, f, &log, patience
 		if err := cmd.Start(); err != nil {

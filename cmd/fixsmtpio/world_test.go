@@ -4,11 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -128,7 +128,8 @@ func kid(script []string) int {
 type session struct {
 	t      *testing.T
 	cmd    *exec.Cmd
-	net    *os.File // the client's end
+	client *net.UnixConn
+	w      io.Writer // what the client says goes here: to client, unless there is TLS
 	r      *bufio.Reader
 	errors bytes.Buffer
 }
@@ -140,18 +141,6 @@ type world struct {
 	extra   []*os.File
 	prog    []string // instead of kid and its script
 	script  []string
-}
-
-func socketpair(t *testing.T) (a, b *os.File) {
-	t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	syscall.SetNonblock(fds[0], true) // ours: with the poller, so that Close wakes
-	a, b = os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
-	t.Cleanup(func() { a.Close(); b.Close() })
-	return a, b
 }
 
 // home makes a qmail home.
@@ -192,12 +181,12 @@ func begin(t *testing.T, w world) *session {
 func launch(t *testing.T, w world, dir, program string, args ...string) *session {
 	t.Helper()
 	r := &session{t: t, cmd: exec.Command(program, args...)}
-	ours, theirs := socketpair(t)
-	r.net, r.r = ours, bufio.NewReader(ours)
+	client, theirs := proctest.Socketpair(t)
+	r.client, r.w, r.r = client, client, bufio.NewReader(client)
 	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr, r.cmd.ExtraFiles = theirs, theirs, &r.errors, w.extra
 	r.cmd.Env = append([]string{"PATH=/bin:/usr/bin", "QMAILHOME=" + dir}, w.env...) // of two the last counts
 	r.cmd.WaitDelay = patience
-	ours.SetDeadline(time.Now().Add(patience))
+	client.SetDeadline(time.Now().Add(patience))
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +196,7 @@ func launch(t *testing.T, w world, dir, program string, args ...string) *session
 
 func (r *session) say(s string) {
 	r.t.Helper()
-	if _, err := r.net.WriteString(strings.ReplaceAll(s, "|", "\r\n") + "\r\n"); err != nil {
+	if _, err := io.WriteString(r.w, strings.ReplaceAll(s, "|", "\r\n")+"\r\n"); err != nil {
 		r.t.Error(err)
 	}
 }
@@ -242,53 +231,9 @@ func (r *session) over() (code int, log string) {
 	return r.cmd.ProcessState.ExitCode(), r.errors.String()
 }
 
-// noMore ends what the client says.
-func (r *session) noMore() {
-	if raw, err := r.net.SyscallConn(); err == nil {
-		raw.Control(func(fd uintptr) { syscall.Shutdown(int(fd), syscall.SHUT_WR) })
-	}
-}
-
-// end does so and hears the rest.
+// end ends what the client says and hears the rest.
 func (r *session) end() (code int, log string) {
-	r.noMore()
+	r.client.CloseWrite()
 	io.Copy(io.Discard, r.r)
 	return r.over()
-}
-
-// helper is UCSPI-TLS without TLS: the client goes on in clear on its pipes.
-type helper struct {
-	ctl, in, out *os.File // ours
-	files        []*os.File
-	env          []string
-}
-
-func newHelper(t *testing.T) *helper {
-	t.Helper()
-	h := &helper{env: []string{"SSLCTLFD=3", "SSLREADFD=4", "SSLWRITEFD=5"}}
-	var theirs [3]*os.File
-	h.ctl, theirs[0] = socketpair(t)
-	var err [2]error
-	theirs[1], h.in, err[0] = os.Pipe()
-	h.out, theirs[2], err[1] = os.Pipe()
-	if err[0] != nil || err[1] != nil {
-		t.Fatal(err)
-	}
-	h.files = slices.Clone(theirs[:])
-	t.Cleanup(func() { h.in.Close(); h.out.Close() })
-	return h
-}
-
-// given closes what the program has now.
-func (h *helper) given() {
-	for _, f := range h.files {
-		f.Close()
-	}
-}
-
-// asked waits for the word, and gives it.
-func (h *helper) asked() string {
-	b := make([]byte, 2)
-	n, _ := h.ctl.Read(b)
-	return string(b[:n])
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"postrider/internal/proctest"
 )
 
 // TestChains: qmail-authup with servers behind checkpassword, as they are run.
@@ -51,7 +53,7 @@ func TestChains(t *testing.T) {
 		{"fixsmtpio echo 554 nope", 15, "554 nope\n"},
 		{"fixsmtpio qmail-smtpd", 1, ok + "451 authup timeout (#4.4.2)\r\n"},
 	} {
-		r, w := pipe(t)
+		r, w := proctest.Pipe(t)
 		io.WriteString(w, in)
 		cmd := p.command(nil, append([]string{"authup", "smtp", "checkpassword"}, strings.Fields(c.prog)...)...)
 		cmd.Stdin = r

@@ -41,8 +41,7 @@ func TestSubmission(t *testing.T) {
 	p, home := settle(t), queuetest.New(t)
 	home.Control(t, "smtpcapabilities", "PIPELINING\n8BITMIME\n")
 	p.home = string(home)
-	cert, key, _ := smtptest.OnDisk(t, "mx.example")
-	env := []string{"UCSPITLS=!", "CERTFILE=" + cert, "KEYFILE=" + key, "QUEUE_HOME=" + p.home, "QUEUE_FIRST=", "QUEUE_THEN="}
+	env := append(smtptest.OnDisk(t, "mx.example"), "UCSPITLS=!", "QUEUE_HOME="+p.home, "QUEUE_FIRST=", "QUEUE_THEN=")
 	chain := []string{"ucspi-tlsd", "qmail-authup", "smtp", "checkpassword", "qmail-ofmipd"}
 	c := p.dial(t, env, chain...)
 	if err := c.Mail("u@me.example"); err == nil || !strings.HasPrefix(err.Error(), "530 ") {

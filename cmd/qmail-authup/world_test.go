@@ -2,14 +2,13 @@ package main
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,23 +21,12 @@ var bin string
 
 func TestMain(m *testing.M) {
 	authtest.Main()
-	dir, err := authtest.Install()
-	if err == nil {
-		err = proctest.Build(dir, "qmail-authup", "checknotroot", "fixsmtpio", "qmail-smtpd", "qmail-ofmipd", "ucspi-tlsd", "ucspi-tlsd-io")
-	}
-	for _, name := range []string{"authup", "qmail-popup"} {
-		if err == nil {
-			err = os.Symlink("qmail-authup", filepath.Join(dir, name))
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	bin = dir
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	authtest.Run(m, &bin, func(dir string) error {
+		return errors.Join(
+			proctest.Build(dir, "qmail-authup", "checknotroot", "fixsmtpio", "qmail-smtpd", "qmail-ofmipd", "ucspi-tlsd", "ucspi-tlsd-io"),
+			os.Symlink("qmail-authup", filepath.Join(dir, "authup")),
+			os.Symlink("qmail-authup", filepath.Join(dir, "qmail-popup")))
+	})
 }
 
 // patience bounds every wait for something that must come.
@@ -85,7 +73,7 @@ func (p place) env(more ...string) []string {
 
 // session is one run of a program, a client at its descriptors 0 and 1.
 type session struct {
-	net.Conn
+	*net.UnixConn
 	cmd *exec.Cmd
 	log bytes.Buffer
 }
@@ -93,8 +81,8 @@ type session struct {
 // begin runs a program of bin on a socket; files become its descriptors from 3 on.
 func (p place) begin(t *testing.T, env []string, files []*os.File, args ...string) *session {
 	t.Helper()
-	ours, theirs := pair(t)
-	s := &session{Conn: ours, cmd: p.command(env, args...)}
+	client, theirs := proctest.Socketpair(t)
+	s := &session{UnixConn: client, cmd: p.command(env, args...)}
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = theirs, theirs, &s.log
 	s.cmd.ExtraFiles = files
 	if err := s.cmd.Start(); err != nil {
@@ -104,23 +92,6 @@ func (p place) begin(t *testing.T, env []string, files []*os.File, args ...strin
 	s.SetDeadline(time.Now().Add(patience))
 	t.Cleanup(func() { s.cmd.Process.Kill() })
 	return s
-}
-
-// pair is a socket: an end with deadlines, and one for a program, which blocks.
-func pair(t *testing.T) (net.Conn, *os.File) {
-	t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, theirs := os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
-	defer f.Close()
-	conn, err := net.FileConn(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(); theirs.Close() })
-	return conn, theirs
 }
 
 // send says lines.
@@ -157,7 +128,7 @@ func expect(t *testing.T, c io.Reader, lines ...string) {
 // its exit code.
 func (s *session) end(t *testing.T) (rest string, code int) {
 	t.Helper()
-	s.Conn.(*net.UnixConn).CloseWrite()
+	s.CloseWrite()
 	b, err := io.ReadAll(s)
 	if err != nil {
 		t.Fatal(err)

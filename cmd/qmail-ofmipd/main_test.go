@@ -22,18 +22,9 @@ var bin string
 
 func TestMain(m *testing.M) {
 	authtest.Main()
-	dir, err := authtest.Install()
-	if err == nil {
-		err = proctest.Build(dir, "qmail-ofmipd", "qmail-authup", "ucspi-tlsd", "ucspi-tlsd-io")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	bin = dir
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	authtest.Run(m, &bin, func(dir string) error {
+		return proctest.Build(dir, "qmail-ofmipd", "qmail-authup", "ucspi-tlsd", "ucspi-tlsd-io")
+	})
 }
 
 // command is a program below home, in this environment.

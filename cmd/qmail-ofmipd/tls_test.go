@@ -18,10 +18,9 @@ import (
 // served is a client of qmail-ofmipd under ucspi-tlsd; over waits for the exit code.
 func served(t *testing.T, home queuetest.Home, env ...string) (client net.Conn, over func() int) {
 	t.Helper()
-	cert, key, _ := smtptest.OnDisk(t, "mx.example")
 	conn, f := proctest.Connection(t)
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	cmd := command(t, home, []string{"ucspi-tlsd", filepath.Join(bin, "qmail-ofmipd")}, append(env, "CERTFILE="+cert, "KEYFILE="+key)...)
+	cmd := command(t, home, []string{"ucspi-tlsd", filepath.Join(bin, "qmail-ofmipd")}, append(env, smtptest.OnDisk(t, "mx.example")...)...)
 	cmd.Stdin, cmd.Stdout = f, f
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -163,26 +162,15 @@ func TestClientAndServer(t *testing.T) {
 // S4: a session with STARTTLS under our own UCSPI-TLS server.
 func TestSTARTTLS(t *testing.T) {
 	home := queuetest.New(t)
-	cert, key, _ := smtptest.OnDisk(t, "mx.example")
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "server"), os.NewFile(uintptr(fds[1]), "client")
-	cmd := command(t, home, "UCSPITLS=!", "CERTFILE="+cert, "KEYFILE="+key)
+	conn, program := proctest.Socketpair(t)
+	cmd := command(t, home, append(smtptest.OnDisk(t, "mx.example"), "UCSPITLS=!")...)
 	cmd.Args = []string{"ucspi-tlsd", filepath.Join(bin, "qmail-smtpd")}
 	cmd.Path = filepath.Join(bin, "ucspi-tlsd")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = ours, ours, os.Stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ours.Close()
-	conn, err := net.FileConn(theirs)
-	theirs.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	program.Close()
 	conn.SetDeadline(time.Now().Add(time.Minute))
 	r := bufio.NewReader(conn)
 	io.WriteString(conn, "MAIL FROM:<evil>\r\nSTARTTLS\r\n")

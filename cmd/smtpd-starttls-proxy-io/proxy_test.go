@@ -46,7 +46,7 @@ func TestDeclined(t *testing.T) {
 	if line, err := s.r.ReadString('\n'); len(line) != 3000000+len("250 ok\r\n") {
 		t.Errorf("%d bytes, %v", len(line), err)
 	}
-	raw, err := s.ctl.SyscallConn()
+	raw, err := s.helper.Ctl.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestDeclined(t *testing.T) {
 	if code, log := s.over(); code != 33 || log != "heard EHLO x\nheard MAIL FROM:<a>\nheard STARTTLS\nheard "+long+"\nheard BIG\nheard QUIT\n" {
 		t.Errorf("exit %d, log of %d bytes", code, len(log))
 	}
-	if rest, err := io.ReadAll(s.ctl); len(rest) > 0 || err != nil {
+	if rest, err := io.ReadAll(s.helper.Ctl); len(rest) > 0 || err != nil {
 		t.Errorf("the helper hears %q, %v", rest, err)
 	}
 }
@@ -91,7 +91,7 @@ func TestEnds(t *testing.T) {
 			s.say(c.say)
 		}
 		if c.leave {
-			s.noMore()
+			s.client.CloseWrite()
 		}
 		s.hears(c.hears...)
 		if code, log := s.over(); code != c.code {
@@ -104,17 +104,14 @@ func TestSTARTTLS(t *testing.T) {
 	s := begin(t, []string{"UCSPITLS=", "SSL_X=y"}, "NOOP=env|250 end")
 	s.say("EHLO x|STARTTLS")
 	s.hears("220 mx", "250-mx", "250-STARTTLS", "250 8BITMIME", "220 Ready to start TLS")
-	word := make([]byte, 2)
-	if n, err := s.ctl.Read(word); string(word[:n]) != "Y" {
-		t.Fatalf("the helper hears %q, %v", word[:n], err)
-	}
-	s.ctl.WriteString("SSL_PROTOCOL=x\x00\x00") // and it stays open
-	s.net, s.r = s.in, bufio.NewReader(s.out)
+	s.helper.Asked(t)
+	io.WriteString(s.helper.Ctl, "SSL_PROTOCOL=x\x00\x00") // and it stays open
+	s.w, s.r = s.helper.W, bufio.NewReader(s.helper.R)
 	s.say("EHLO y|NOOP|STARTTLS|" + strings.Repeat("z", 5000))
 	s.hears("250-mx", "250 8BITMIME", "250-SSL_X=y", "250 end", "250 ok", "250 ok")
 	s.say("QUIT")
 	s.hears("221 mx", "")
-	s.in.Close()
+	s.helper.W.Close()
 	if code, log := s.over(); code != 33 || !strings.HasPrefix(log, "heard EHLO x\nheard RSET\nheard EHLO y\nheard NOOP\nheard STARTTLS\nheard z") {
 		t.Errorf("exit %d, log %q", code, log)
 	}
@@ -126,7 +123,7 @@ func TestInjection(t *testing.T) {
 	s.hears("220 mx")
 	s.say("STARTTLS|MAIL FROM:<evil>")
 	s.hears("503 nothing may follow STARTTLS before its reply (#5.5.1)", "250 ok")
-	s.noMore()
+	s.client.CloseWrite()
 	if _, log := s.over(); log != "heard MAIL FROM:<evil>\nend\n" {
 		t.Errorf("log %q", log)
 	}
@@ -136,8 +133,8 @@ func TestSTARTTLSFails(t *testing.T) {
 	s := begin(t, nil)
 	s.say("STARTTLS")
 	s.hears("220 mx", "220 Ready to start TLS")
-	s.ctl.Read(make([]byte, 1))
-	s.ctl.Close()
+	s.helper.Asked(t)
+	s.helper.Ctl.Close()
 	s.hears("")
 	if code, log := s.over(); code != 44 || !strings.Contains(log, "smtpd-starttls-proxy-io: unable to start TLS: ") || !strings.HasPrefix(log, "heard RSET\n") {
 		t.Errorf("exit %d, log %q", code, log)
@@ -147,7 +144,7 @@ func TestSTARTTLSFails(t *testing.T) {
 	s.hears("220 mx", "454 Server failed to reset")
 	s.say("NOOP")
 	s.hears("250 OK")
-	s.noMore()
+	s.client.CloseWrite()
 	s.over()
 }
 
@@ -174,8 +171,8 @@ func TestManyBytes(t *testing.T) {
 	payload := append([]byte("HELO x\r\n"), bytes.Repeat([]byte("0123456789abcdef"), 1<<18)...)
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.net.Write(payload)
-		s.noMore()
+		_, err := s.client.Write(payload)
+		s.client.CloseWrite()
 		done <- err
 	}()
 	got, err := io.ReadAll(s.r)

@@ -13,13 +13,6 @@ import (
 	"postrider/internal/smtptest"
 )
 
-// keys is the environment of a server that has mx.example's certificate.
-func keys(t *testing.T) []string {
-	t.Helper()
-	cert, key, _ := smtptest.OnDisk(t, "mx.example")
-	return []string{"CERTFILE=" + cert, "KEYFILE=" + key}
-}
-
 // TestUnderTLS is a session through ucspi-tlsd, with TLS and without.
 func TestUnderTLS(t *testing.T) {
 	for reason, secure := range map[string]bool{"TLS": true, "clear": false} {
@@ -27,7 +20,7 @@ func TestUnderTLS(t *testing.T) {
 		client.SetDeadline(time.Now().Add(patience))
 		s := &session{t: t, r: bufio.NewReader(client)}
 		s.cmd = exec.Command(filepath.Join(bin, "ucspi-tlsd"), filepath.Join(bin, "smtpd-starttls-proxy-io"), self, "smtpd")
-		s.cmd.Env = append(keys(t), "PATH=/bin:/usr/bin")
+		s.cmd.Env = append(smtptest.OnDisk(t, "mx.example"), "PATH=/bin:/usr/bin")
 		s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr, s.cmd.WaitDelay = f, f, &s.log, patience
 		if err := s.cmd.Start(); err != nil {
 			t.Fatal(err)

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,25 +89,13 @@ func smtpd(script []string) int {
 // session is one smtpd with a client, and a helper that does UCSPI-TLS without
 // TLS: the client goes on in clear on its pipes.
 type session struct {
-	t            *testing.T
-	cmd          *exec.Cmd
-	net          *os.File // the client's end
-	r            *bufio.Reader
-	log          bytes.Buffer
-	ctl, in, out *os.File // the helper's
-}
-
-func socketpair(t *testing.T) (a, b *os.File) {
-	t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	syscall.SetNonblock(fds[0], true) // ours: with the poller, so that it has deadlines
-	a, b = os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
-	a.SetDeadline(time.Now().Add(patience))
-	t.Cleanup(func() { a.Close(); b.Close() })
-	return a, b
+	t      *testing.T
+	cmd    *exec.Cmd
+	client *net.UnixConn
+	helper *proctest.Helper
+	w      io.Writer // what the client says goes here: to client, unless there is TLS
+	r      *bufio.Reader
+	log    bytes.Buffer
 }
 
 func begin(t *testing.T, env []string, script ...string) *session {
@@ -115,33 +105,25 @@ func begin(t *testing.T, env []string, script ...string) *session {
 
 func beginWith(t *testing.T, env []string, prog ...string) *session {
 	t.Helper()
-	s := &session{t: t, cmd: exec.Command(filepath.Join(bin, "smtpd-starttls-proxy-io"), prog...)}
-	var theirs [4]*os.File
-	s.net, theirs[0] = socketpair(t)
-	s.ctl, theirs[1] = socketpair(t)
-	var err [2]error
-	theirs[2], s.in, err[0] = os.Pipe()
-	s.out, theirs[3], err[1] = os.Pipe()
-	if err[0] != nil || err[1] != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.in.Close(); s.out.Close() })
-	s.r = bufio.NewReader(s.net)
-	s.cmd.Env = append([]string{"PATH=/bin:/usr/bin", "SSLCTLFD=3", "SSLREADFD=4", "SSLWRITEFD=5"}, env...)
-	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr, s.cmd.ExtraFiles = theirs[0], theirs[0], &s.log, theirs[1:]
+	client, theirs := proctest.Socketpair(t)
+	client.SetDeadline(time.Now().Add(patience))
+	h := proctest.NewHelper(t)
+	s := &session{t: t, client: client, helper: h, w: client, r: bufio.NewReader(client)}
+	s.cmd = exec.Command(filepath.Join(bin, "smtpd-starttls-proxy-io"), prog...)
+	s.cmd.Env = append(append([]string{"PATH=/bin:/usr/bin"}, h.Env...), env...)
+	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr, s.cmd.ExtraFiles = theirs, theirs, &s.log, h.Files
 	s.cmd.WaitDelay = patience
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range theirs {
-		f.Close()
-	}
+	theirs.Close()
+	h.Given()
 	return s
 }
 
 func (s *session) say(text string) {
 	s.t.Helper()
-	if _, err := s.net.WriteString(strings.ReplaceAll(text, "|", "\r\n") + "\r\n"); err != nil {
+	if _, err := io.WriteString(s.w, strings.ReplaceAll(text, "|", "\r\n")+"\r\n"); err != nil {
 		s.t.Error(err)
 	}
 }
@@ -154,13 +136,6 @@ func (s *session) hears(want ...string) {
 		if got, ended := strings.CutSuffix(line, "\r\n"); got != w || w != "" && !ended {
 			s.t.Errorf("client hears %q, not %q (%v)", line, w, err)
 		}
-	}
-}
-
-// noMore ends what the client says.
-func (s *session) noMore() {
-	if raw, err := s.net.SyscallConn(); err == nil {
-		raw.Control(func(fd uintptr) { syscall.Shutdown(int(fd), syscall.SHUT_WR) })
 	}
 }
 

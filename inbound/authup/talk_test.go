@@ -23,15 +23,7 @@ var programs string
 func TestMain(m *testing.M) {
 	authtest.Main()
 	Seal() // as main does; whoever runs the tests may have left something open
-	dir, err := authtest.Install()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	programs = dir
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	authtest.Run(m, &programs, nil)
 }
 
 // talk is one session to be held.

@@ -3,6 +3,7 @@ package ofmipd
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,36 +16,33 @@ import (
 	"postrider/inbound"
 	"postrider/internal/constmap"
 	"postrider/internal/mess822"
+	"postrider/internal/proctest"
 	"postrider/internal/queuetest"
 )
 
 // client is the other end of a session of Serve.
 type client struct {
-	*os.File
+	*net.UnixConn
 	exit chan int // what Serve returns
 }
 
 // serve begins a session of p, of which it sets what is not set.
 func serve(t *testing.T, home queuetest.Home, p Program) client {
 	t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	syscall.SetNonblock(fds[1], true)
-	c := client{os.NewFile(uintptr(fds[1]), "client"), make(chan int, 1)}
-	t.Cleanup(func() { c.Close() })
+	peer, program := proctest.Socketpair(t)
+	c := client{peer, make(chan int, 1)}
 	if p.Wire == nil {
 		p.Wire = &inbound.Descriptors{}
 	}
-	p.Wire.In, p.Wire.Out = fds[0], fds[0]
+	fd := int(program.Fd())
+	p.Wire.In, p.Wire.Out = fd, fd
 	p.Home, p.PID = string(home), 2811
 	if p.Env.Get("QUEUE_HOME") == "" {
 		p.Env = append(p.Env, home.Env("", "")...)
 	}
 	go func() {
 		code := p.Serve()
-		syscall.Close(fds[0])
+		program.Close()
 		c.exit <- code
 	}()
 	return c
@@ -54,16 +52,12 @@ func serve(t *testing.T, home queuetest.Home, p Program) client {
 func talk(t *testing.T, home queuetest.Home, in string, p Program) (said string, exit int) {
 	t.Helper()
 	c := serve(t, home, p)
-	raw, err := c.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if _, err := io.WriteString(c, in); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 			t.Error(err)
 		}
-		raw.Control(func(fd uintptr) { syscall.Shutdown(int(fd), syscall.SHUT_WR) })
+		c.CloseWrite()
 	})
 	all, err := io.ReadAll(c)
 	wg.Wait()

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"postrider/internal/queuetest"
@@ -168,11 +167,8 @@ func TestGoneBeforeReply(t *testing.T) {
 	if _, err := io.WriteString(c, "hi\r\n.\r\nQUIT\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw.Control(func(fd uintptr) { syscall.Shutdown(int(fd), syscall.SHUT_RDWR) })
+	c.CloseRead()
+	c.CloseWrite()
 	if err := <-c.end; err == nil {
 		t.Error("as if there had been QUIT")
 	}

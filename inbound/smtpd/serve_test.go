@@ -3,7 +3,7 @@ package smtpd
 import (
 	"errors"
 	"io"
-	"os"
+	"net"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,12 +13,13 @@ import (
 	"time"
 
 	"postrider/inbound"
+	"postrider/internal/proctest"
 	"postrider/internal/queuetest"
 )
 
 // client is the other end of a session of Serve.
 type client struct {
-	*os.File
+	*net.UnixConn
 	end chan error // of Serve
 }
 
@@ -26,19 +27,15 @@ type client struct {
 // and those of home.Env unless they are among them.
 func serve(t *testing.T, home queuetest.Home, env ...string) client {
 	t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	syscall.SetNonblock(fds[1], true)
-	c := client{os.NewFile(uintptr(fds[1]), "client"), make(chan error, 1)}
-	t.Cleanup(func() { c.Close() })
+	peer, program := proctest.Socketpair(t)
+	c := client{peer, make(chan error, 1)}
 	if inbound.Env(env).Get("QUEUE_HOME") == "" {
 		env = append(env, home.Env("", "")...)
 	}
 	go func() {
-		err := Serve(&inbound.Descriptors{In: fds[0], Out: fds[0]}, string(home), env)
-		syscall.Close(fds[0])
+		fd := int(program.Fd())
+		err := Serve(&inbound.Descriptors{In: fd, Out: fd}, string(home), env)
+		program.Close()
 		c.end <- err
 	}()
 	return c
@@ -47,14 +44,10 @@ func serve(t *testing.T, home queuetest.Home, env ...string) client {
 // send says all of in and ends what the client says.
 func (c client) send(t *testing.T, in string) {
 	t.Helper()
-	raw, err := c.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
 	if _, err := io.WriteString(c, in); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 		t.Error(err)
 	}
-	raw.Control(func(fd uintptr) { syscall.Shutdown(int(fd), syscall.SHUT_WR) })
+	c.CloseWrite()
 }
 
 // talk is a whole session: what was said after the greeting, and the end.

@@ -2,9 +2,11 @@ package authtest
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"testing"
 )
 
 // Main is the first line of a TestMain: where the binary runs under the name of
@@ -30,6 +32,23 @@ func Install() (dir string, err error) {
 	}
 	program := filepath.Join(dir, "checkpassword")
 	return dir, errors.Join(os.Chmod(dir, 0o755), os.WriteFile(program, self, 0o755), os.Link(program, filepath.Join(dir, "server")))
+}
+
+// Run is the rest of a TestMain: it installs the programs into a directory that
+// *dir names while the tests run, adds what more does, if it is not nil, and exits.
+func Run(m *testing.M, dir *string, more func(dir string) error) {
+	var err error
+	if *dir, err = Install(); err == nil && more != nil {
+		err = more(*dir)
+	}
+	code := 1
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else {
+		code = m.Run()
+	}
+	os.RemoveAll(*dir)
+	os.Exit(code)
 }
 
 // PasswordFile and SawFile are the environment's names of checkpassword's two

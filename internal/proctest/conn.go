@@ -38,3 +38,33 @@ func Connection(t testing.TB) (peer *net.TCPConn, program *os.File) {
 	}
 	return ours.(*net.TCPConn), program
 }
+
+// Socketpair is Connection without a network: the peer's end has deadlines, too,
+// and the program's blocks.
+func Socketpair(t testing.TB) (peer *net.UnixConn, program *os.File) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, program := os.NewFile(uintptr(fds[0]), "peer"), os.NewFile(uintptr(fds[1]), "program")
+	t.Cleanup(func() { program.Close() })
+	conn, err := net.FileConn(ours)
+	ours.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn.(*net.UnixConn), program
+}
+
+// Pipe is closed when the test ends.
+func Pipe(t testing.TB) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	return r, w
+}

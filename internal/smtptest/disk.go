@@ -8,22 +8,24 @@ import (
 	"testing"
 )
 
-// OnDisk writes {cert NAME}, {key NAME} and {authority} into files of the test's.
-func OnDisk(t testing.TB, name string) (cert, key, authority string) {
+// OnDisk writes {cert NAME} and {key NAME} into files of the test's, and gives
+// the environment in which a UCSPI-TLS server finds them.
+func OnDisk(t testing.TB, name string) []string {
 	t.Helper()
 	dir := t.TempDir()
-	put := func(file, what string) string {
-		text, err := expand(what)
+	var env []string
+	for variable, what := range map[string]string{"CERTFILE": "cert", "KEYFILE": "key"} {
+		text, err := expand("{" + what + " " + name + "}")
 		if err != nil {
 			t.Fatal(err)
 		}
-		file = filepath.Join(dir, file)
+		file := filepath.Join(dir, what+".pem")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return file
+		env = append(env, variable+"="+file)
 	}
-	return put("cert.pem", "{cert "+name+"}"), put("key.pem", "{key "+name+"}"), put("authority.pem", "{authority}")
+	return env
 }
 
 // Believer is a client that wants name's certificate, from the test authority.
