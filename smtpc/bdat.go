@@ -1,7 +1,9 @@
 package smtpc
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"postrider/internal/smtp"
 )
@@ -29,6 +31,47 @@ func isUnknown(r smtp.Reply) bool {
 func (t *talk) unchunked(r smtp.Reply) *smtp.Ending {
 	t.shut()
 	return &smtp.Ending{Stage: smtp.AtData, Fault: smtp.NoChunking, Reply: r}
+}
+
+// echoes reports whether the acceptance r of content may be that of an address.
+// With DATA the 354 stands between them; here a server that answers MAIL or RCPT
+// twice would have taken a message that it has not yet looked at.
+func (t *talk) echoes(r smtp.Reply) bool {
+	text := r.Lines[len(r.Lines)-1]
+	if len(text) > 4 && strings.HasPrefix(text[4:], "2.1.") { // RFC 3463 §3.2: of an address
+		return true
+	}
+	same := func(other smtp.Reply) bool { return slices.Equal(r.Lines, other.Lines) }
+	return same(t.before) || same(t.addressee) || slices.ContainsFunc(t.tx.Rcpts, same)
+}
+
+// confirm brings the conversation to its end, to see whether r was the last reply
+// before that to QUIT, which is 221 (RFC 5321 §4.1.1.10). Else the last one is
+// the verdict.
+func (t *talk) confirm(r smtp.Reply) *smtp.Ending {
+	const quit = "QUIT\r\n"
+	t.listen(flight{replies: 2, size: len(quit)})
+	t.write([]byte(quit)) // whatever has come: it is what we ask for
+	verdict, end := t.hear(smtp.AtDot)
+	if end != nil && end.Fault == smtp.TimedOut {
+		return end
+	}
+	if end != nil || verdict.Code == 221 || verdict.Code == 421 {
+		t.shut()
+		return &smtp.Ending{Stage: smtp.AtQuit, Reply: r}
+	}
+	t.hurry = true
+	bye, _ := t.hear(smtp.AtDot)
+	t.shut()
+	switch {
+	case bye.Code != 221:
+		return &smtp.Ending{Stage: smtp.AtDot, Fault: smtp.Garbled, Reply: verdict, Detail: "more replies than commands"}
+	case isUnknown(verdict):
+		return t.unchunked(verdict)
+	case verdict.Positive():
+		return &smtp.Ending{Stage: smtp.AtQuit, Reply: verdict}
+	}
+	return t.refused(smtp.AtDot, verdict)
 }
 
 // chunks sends content in chunks without waiting for their replies, and

@@ -65,6 +65,56 @@ func TestOneFlightTwice(t *testing.T) {
 		script: sized + "< 501 what\n< 503 what\n< 503 what" + flight + "< 250 ok\n< 250 ok\n< 250 queued"}})
 }
 
+// TestEcho: what may be a second reply to RCPT is not taken for the verdict on
+// content that travelled with it, before QUIT has its 221.
+func TestEcho(t *testing.T) {
+	const twice = oneFlight + "< 250 sender ok\n< 250 ok\n< 250 ok\n> QUIT\n"
+	const address = oneFlight + "< 250 2.1.0 ok\n< 250 2.1.5 <r@y.example> ok\n< 250 2.1.5 ok\n> QUIT\n"
+	pair := rcpts("a@y.example", "b@y.example")
+	two := strings.ReplaceAll(oneFlight, "> RCPT TO:<r@y.example>\n", "> RCPT TO:<a@y.example>\n> RCPT TO:<b@y.example>\n")
+	runDeliveries(t, []delivery{
+		{name: "accepted in these words", script: twice + "< 221 bye", want: "QUIT 250 [250]"},
+		{name: "and leaving", script: twice + "< 421 bye\n!close", want: "QUIT 250 [250]"},
+		{name: "and closed", script: twice + "!close", want: "QUIT 250 [250]"},
+		{name: "and reset", script: twice + "!reset", want: "QUIT 250 [250]"},
+		{name: "in an address's words", script: address + "< 221 bye", want: "QUIT 250 [250]"},
+		{name: "RCPT twice, refused", script: twice + "!wait 50s\n< 554 no\n< 221 bye", want: "dot 554 [250]"},
+		{name: "RCPT twice, refused in pieces", script: twice + "< 554 no\n!wait 1s\n< 221 bye", want: "dot 554 [250]"},
+		{name: "RCPT twice, for now", script: twice + "< 451 no\n< 221 bye", want: "dot 451 [250]"},
+		{name: "RCPT twice, taken", script: twice + "< 250 queued\n< 221 bye", want: "QUIT 250 [250]"},
+		{name: "RCPT twice, 354", script: twice + "< 354 go\n< 221 bye", want: "dot garbled 354 [250]"},
+		{name: "RCPT twice, C79", script: twice + "< 503 what\n< 221 bye", want: "DATA BDAT not understood 503 [250]"},
+		{name: "MAIL twice", script: oneFlight + "< 250 2.1.0 ok\n< 250 2.1.0 ok\n< 250 2.1.5 ok\n> QUIT\n< 554 no\n< 221 bye", want: "dot 554 [250]"},
+		{name: "the first of two twice", env: pair, script: two + "< 250 2.1.0 ok\n< 250 2.1.5 a\n< 250 2.1.5 a\n< 250 2.1.5 b\n> QUIT\n< 554 no\n< 221 bye", want: "dot 554 [250 250]"},
+		{name: "in doubt: thrice", script: twice + "< 250 ok\n< 554 no\n!close", want: "dot garbled 250 [250]"},
+		{name: "in doubt: no 221", script: twice + "< 554 no\n!stall", want: "dot garbled 554 [250]"},
+		{name: "in doubt: closed instead of 221", script: twice + "< 554 no\n!close", want: "dot garbled 554 [250]"},
+		{name: "in doubt: silence", script: twice + "!stall", want: "dot timed out [250]"},
+		{name: "in chunks", msg: long(), script: inChunks(chunkCount, "250 chunk", "< 250 chunk\n> QUIT\n< 451 no\n< 221 bye"), want: "dot 451 [250]"},
+	})
+}
+
+// TestEchoLate: an answer too many to one transaction is noticed in the next.
+func TestEchoLate(t *testing.T) {
+	flight := strings.TrimPrefix(oneFlight, chunking)
+	script := oneFlight + "< 250 sender\n< 250 recipient\n< 250 done 1\n" + flight + "< 250 done 1\n< 250 sender\n< 250 recipient\n> QUIT\n< 554 no\n< 221 bye"
+	against(t, script, func(t *testing.T, conn net.Conn) {
+		c := New(conn, Params{Helo: "me.example", Timeout: time.Minute})
+		defer c.Quit()
+		if err := c.Greet(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"QUIT 250 [250]", "dot 554 [250]"} {
+			if got := result(c.Send(context.Background(), rcpts("r@y.example"), file(small))); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+		if c.Reusable() {
+			t.Error("may be used again")
+		}
+	})
+}
+
 // chunked is long, as it travels: so many chunks.
 const (
 	chunkCount = (12 + 20000*72 + blockSize - 1) / blockSize

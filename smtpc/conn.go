@@ -34,6 +34,8 @@ type Conn struct {
 	spoke time.Time     // when the last one ended, or its content
 	took  time.Duration // from the end of content to the verdict on it, last time
 	dirty bool          // the server still holds a transaction that we gave up
+	// addressee is the last reply to RCPT: what comes out of step is the like of it.
+	addressee smtp.Reply
 
 	// The listener, see listen.go.
 	listening sync.WaitGroup

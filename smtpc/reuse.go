@@ -32,6 +32,9 @@ func (t *talk) settled() {
 	t.sends++
 	now := time.Now()
 	t.took, t.spoke = now.Sub(t.spoke), now
+	if n := len(t.tx.Rcpts); n > 0 {
+		t.addressee = t.tx.Rcpts[n-1]
+	}
 	// Refused content ends the server's transaction too; refused recipients,
 	// or a refused DATA, leave it open.
 	open := t.tx.Stage == smtp.AtRcpt || t.tx.Stage == smtp.AtData

@@ -56,6 +56,8 @@ type talk struct {
 	said  int // RCPTs said
 	due   smtp.Stage
 	taken int // recipients accepted
+
+	before smtp.Reply // to MAIL, or to the chunk before
 }
 
 // Send carries one transaction from MAIL to the verdict. After an Ending with
@@ -171,6 +173,7 @@ func (t *talk) heard(at smtp.Stage, r smtp.Reply) smtp.Stage {
 		if !r.Positive() {
 			return t.end(t.refused(at, r))
 		}
+		t.before = r
 		return smtp.AtRcpt
 	case smtp.AtRcpt:
 		t.tx.Rcpts = append(t.tx.Rcpts, r)
@@ -217,7 +220,10 @@ func (t *talk) verdict(r smtp.Reply) smtp.Stage {
 	case !r.Positive():
 		return t.end(t.refused(smtp.AtDot, r))
 	case t.owed > 0 && t.begun == nil: // RFC 3030 §2: each chunk has its reply
+		t.before = r
 		return smtp.AtDot
+	case t.way != byData && t.echoes(r):
+		return t.end(t.confirm(r))
 	}
 	return t.end(&smtp.Ending{Stage: smtp.AtQuit, Reply: r})
 }

@@ -170,6 +170,23 @@ func TestEarly421(t *testing.T) {
 	})
 }
 
+// An answer too many that comes behind the first words of another transaction
+// moves all the others; the 354 tells.
+func TestStrayOnUsed(t *testing.T) {
+	against(t, upToDot+"< 250 queued\n"+group+"< 250 stray\n< 250 ok\n< 250 ok\n!wait 1s\n< 354 go\n!close", func(t *testing.T, conn net.Conn) {
+		c := New(conn, Params{Helo: "me.example", Timeout: time.Minute})
+		defer c.Quit()
+		if err := c.Greet(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"QUIT 250 [250]", "DATA garbled 250 [250]"} {
+			if got := result(c.Send(context.Background(), rcpts("r@y.example"), file(small))); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+	})
+}
+
 func TestParameters(t *testing.T) {
 	offers := func(s string) string {
 		return "< 220 mx\n> EHLO me.example\n< 250-mx\n< 250-" + strings.ReplaceAll(s, " | ", "\n< 250-") + "\n< 250 X\n"
