@@ -201,6 +201,7 @@ func (t *trial) host(ctx context.Context, c *Candidate) next {
 // hear files what became of a conversation, and judges it.
 func (t *trial) hear(tx *smtp.Transaction, peer netip.AddrPort) next {
 	o := report.Of(*tx, peer.Addr().String())
+	o.Each = t.hop.route.QMTP
 	return t.file(&o, judge(tx))
 }
 

@@ -51,7 +51,10 @@ type Outcome struct {
 	Reply smtp.Reply
 	// Rcpts holds the replies to RCPT in argument order, none when the
 	// conversation did not come that far.
-	Rcpts   []smtp.Reply
+	Rcpts []smtp.Reply
+	// Each says that a positive reply to a recipient is the acceptance of the message
+	// for him, whatever becomes of the others (QMTP).
+	Each    bool
 	InDoubt bool          // the server may have the message
 	TLS     smtp.Security // of the conversation that decided
 	Detail  string        // more for people: a TLS error, a control file's line
