@@ -46,49 +46,52 @@ func TestCDBIsUsed(t *testing.T) {
 	}
 }
 
-// A cdb or a directory that is of no use costs time and nothing else.
-func TestUselessCDB(t *testing.T) {
-	text := "a:r1\nb:r2|u|p\n:d\n"
-	use := func(t *testing.T, dir string) {
-		t.Helper()
-		for range 2 {
-			for host, relay := range map[string]string{"a": "r1", "b": "r2", "c": "d"} {
-				if r, ok := lookup(t, dir, host); r.Relay != relay || !ok {
-					t.Errorf("%s: %+v", host, r)
-				}
+const three = "a:r1\nb:r2|u|p\n:d\n"
+
+// wantThree looks them up, and again what was compiled meanwhile.
+func wantThree(t *testing.T, reason, dir string) {
+	t.Helper()
+	for range 2 {
+		for host, relay := range map[string]string{"a": "r1", "b": "r2", "c": "d"} {
+			if r, ok := lookup(t, dir, host); r.Relay != relay || !ok {
+				t.Errorf("%s, %s: %+v", reason, host, r)
 			}
 		}
 	}
+}
+
+// A cdb or a directory that is of no use costs time and nothing else.
+func TestUselessCDB(t *testing.T) {
 	t.Run("no run directory", func(t *testing.T) {
-		dir := install(t, text)
+		dir := install(t, three)
 		if err := os.Remove(filepath.Join(dir, "run")); err != nil {
 			t.Fatal(err)
 		}
-		use(t, dir)
+		wantThree(t, t.Name(), dir)
 	})
 	t.Run("run is a file", func(t *testing.T) {
-		dir := install(t, text)
+		dir := install(t, three)
 		if err := os.Remove(filepath.Join(dir, "run")); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, "run"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		use(t, dir)
+		wantThree(t, t.Name(), dir)
 	})
 	t.Run("the cdb is a directory", func(t *testing.T) {
-		dir := install(t, text)
+		dir := install(t, three)
 		_, cdb, _ := paths(dir)
 		if err := os.Mkdir(cdb, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		use(t, dir)
+		wantThree(t, t.Name(), dir)
 		if got := inRun(t, dir); got != "smtproutes.cdb smtproutes.lock" {
 			t.Errorf("left behind: %s", got)
 		}
 	})
 	t.Run("somebody holds the lock", func(t *testing.T) {
-		dir := install(t, text)
+		dir := install(t, three)
 		_, _, lock := paths(dir)
 		f, err := os.Create(lock)
 		if err != nil {
@@ -98,25 +101,25 @@ func TestUselessCDB(t *testing.T) {
 		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 			t.Fatal(err)
 		}
-		use(t, dir)
+		wantThree(t, t.Name(), dir)
 		if got := inRun(t, dir); got != "smtproutes.lock" {
 			t.Errorf("compiled without the lock: %s", got)
 		}
 	})
 	t.Run("a killed compiler's remains", func(t *testing.T) {
-		dir := install(t, text)
+		dir := install(t, three)
 		_, cdb, _ := paths(dir)
 		if err := os.WriteFile(cdb+".tmp", []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		use(t, dir)
+		wantThree(t, t.Name(), dir)
 		if got := inRun(t, dir); got != "smtproutes.cdb smtproutes.lock" {
 			t.Errorf("in run: %s", got)
 		}
 	})
 	t.Run("a host that a cdb cannot have", func(t *testing.T) {
-		dir := install(t, text+"vtew9nea.example:zero\n") // with its NUL, hash 0
-		use(t, dir)
+		dir := install(t, three+"vtew9nea.example:zero\n") // with its NUL, hash 0
+		wantThree(t, t.Name(), dir)
 		if r, _ := lookup(t, dir, "vtew9nea.example"); r.Relay != "zero" {
 			t.Errorf("%+v", r)
 		}
@@ -125,7 +128,7 @@ func TestUselessCDB(t *testing.T) {
 
 // However the cdb is damaged, the answers stay right, and it is made anew.
 func TestDamagedCDB(t *testing.T) {
-	dir := install(t, "a:r1\nb:r2|u|p\n:d\n")
+	dir := install(t, three)
 	_, cdb, _ := paths(dir)
 	lookup(t, dir, "a")
 	good, err := os.ReadFile(cdb)
@@ -137,13 +140,7 @@ func TestDamagedCDB(t *testing.T) {
 		if err := os.WriteFile(cdb, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
-			for host, relay := range map[string]string{"a": "r1", "b": "r2", "c": "d"} {
-				if r, ok := lookup(t, dir, host); r.Relay != relay || !ok {
-					t.Errorf("%s, %s: %+v", reason, host, r)
-				}
-			}
-		}
+		wantThree(t, reason, dir)
 		if now, err := os.ReadFile(cdb); err != nil || !bytes.Equal(now, good) {
 			t.Errorf("%s: not made anew, %v", reason, err)
 		}

@@ -173,17 +173,14 @@ func TestInjectedReply(t *testing.T) {
 	})
 }
 
-// C45: what was offered in clear is forgotten under TLS.
-func TestSecured(t *testing.T) {
+// overTLS has a conversation ask for TLS, and talk go on over inner, where the
+// server follows script. All of both is to be said.
+func overTLS(t *testing.T, script string, talk func(t *testing.T, c *Conn, inner net.Conn)) {
 	synctest.Test(t, func(t *testing.T) {
 		mine, theirs := smtptest.Pipe(4096)
 		inner, theirInner := smtptest.Pipe(4096)
-		clear, under := make(chan error, 1), make(chan error, 1)
-		go func() { clear <- serve(theirs, offersTLS+"> STARTTLS\n< 220 go") }()
-		go func() {
-			under <- serve(theirInner, "> EHLO me.example\n< 250-mx\n< 250 STARTTLS\n"+
-				"> MAIL FROM:<s@x.example>\n< 250 ok\n> RCPT TO:<r@y.example>\n< 550 no")
-		}()
+		defer background(t, theirs, offersTLS+"> STARTTLS\n< 220 go")()
+		defer background(t, theirInner, script)()
 		c := New(mine, Params{Helo: "me.example", Timeout: time.Minute})
 		ctx := context.Background()
 		if err := c.Greet(ctx); err != nil {
@@ -192,10 +189,21 @@ func TestSecured(t *testing.T) {
 		if err := c.RequestTLS(ctx); err != nil {
 			t.Fatal(err)
 		}
-		conn := c.Release()
-		if conn != net.Conn(mine) {
+		if conn := c.Release(); conn != net.Conn(mine) {
 			t.Error("another connection released")
 		}
+		talk(t, c, inner)
+		c.Quit()
+		mine.Close()
+	})
+}
+
+// C45: what was offered in clear is forgotten under TLS.
+func TestSecured(t *testing.T) {
+	const script = "> EHLO me.example\n< 250-mx\n< 250 STARTTLS\n" +
+		"> MAIL FROM:<s@x.example>\n< 250 ok\n> RCPT TO:<r@y.example>\n< 550 no"
+	overTLS(t, script, func(t *testing.T, c *Conn, inner net.Conn) {
+		ctx := context.Background()
 		if got := failure(t, c.Hello(ctx)); got != "EHLO dropped" {
 			t.Errorf("released, and still talks: %q", got)
 		}
@@ -213,45 +221,17 @@ func TestSecured(t *testing.T) {
 		if got := result(tx); got != "RCPT [550]" || tx.TLS != sec {
 			t.Errorf("%q under %v", got, tx.TLS)
 		}
-		c.Quit()
-		conn.Close()
-		for _, done := range []chan error{clear, under} {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
 	})
 }
 
 // C45: so it is with a server that does not know EHLO any more.
 func TestSecuredHELO(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		mine, theirs := smtptest.Pipe(4096)
-		inner, theirInner := smtptest.Pipe(4096)
-		clear, under := make(chan error, 1), make(chan error, 1)
-		go func() { clear <- serve(theirs, offersTLS+"> STARTTLS\n< 220 go") }()
-		go func() { under <- serve(theirInner, "> EHLO me.example\n< 502 what\n> HELO me.example\n< 250 mx") }()
-		c := New(mine, Params{Helo: "me.example", Timeout: time.Minute})
-		ctx := context.Background()
-		if err := c.Greet(ctx); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.RequestTLS(ctx); err != nil {
-			t.Fatal(err)
-		}
-		conn := c.Release()
-		if err := c.Secured(ctx, inner, smtp.Security{Version: "TLSv1.3"}); err != nil {
+	overTLS(t, "> EHLO me.example\n< 502 what\n> HELO me.example\n< 250 mx", func(t *testing.T, c *Conn, inner net.Conn) {
+		if err := c.Secured(context.Background(), inner, smtp.Security{Version: "TLSv1.3"}); err != nil {
 			t.Fatal(err)
 		}
 		if x := c.Ext(); !reflect.DeepEqual(x, smtp.Extensions{}) {
 			t.Errorf("offers %+v", x)
-		}
-		c.Quit()
-		conn.Close()
-		for _, done := range []chan error{clear, under} {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
 		}
 	})
 }

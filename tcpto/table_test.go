@@ -127,11 +127,27 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
+// change is what becomes of stock's file.
+type change struct {
+	reason       string
+	before, want []byte
+}
+
+// leaves checks what becomes of it when a new table is used.
+func leaves(t *testing.T, use func(*Table), changes []change) {
+	for _, c := range changes {
+		t.Run(c.reason, func(t *testing.T) {
+			r := newRig(t, c.before)
+			use(r.table())
+			if got := r.read(r.four); !bytes.Equal(got, c.want) {
+				t.Errorf("got\n%x\nwant\n%x", got, c.want)
+			}
+		})
+	}
+}
+
 func TestTimedOut(t *testing.T) {
-	tests := []struct {
-		reason       string
-		before, want []byte
-	}{
+	leaves(t, func(table *Table) { table.TimedOut(a) }, []change{
 		{"a new address", full4(), full4(rec4("192.0.2.1", 1, start))},
 		{"the second time", full4(rec4("192.0.2.1", 1, start-120)), full4(rec4("192.0.2.1", 2, start))},
 		{"too soon after", full4(rec4("192.0.2.1", 1, start-119)), full4(rec4("192.0.2.1", 1, start-119))},
@@ -145,16 +161,7 @@ func TestTimedOut(t *testing.T) {
 		{"short file, replaced", rec4("192.0.2.9", 1, start-200), rec4("192.0.2.1", 1, start)},
 		{"half a record stays", append(rec4("192.0.2.9", 1, 5), 1, 2, 3), append(rec4("192.0.2.1", 1, start), 1, 2, 3)},
 		{"empty file stays empty", []byte{}, []byte{}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.reason, func(t *testing.T) {
-			r := newRig(t, tt.before)
-			r.table().TimedOut(a)
-			if got := r.read(r.four); !bytes.Equal(got, tt.want) {
-				t.Errorf("got\n%x\nwant\n%x", got, tt.want)
-			}
-		})
-	}
+	})
 }
 
 // When all 64 records are used, the smallest time + count × 1024 gives way, the
@@ -176,22 +183,10 @@ func TestReplacement(t *testing.T) {
 }
 
 func TestAnswered(t *testing.T) {
-	tests := []struct {
-		reason       string
-		before, want []byte
-	}{
+	leaves(t, func(table *Table) { table.Answered(a) }, []change{
 		{"a record is freed", full4(rec4("192.0.2.1", 2, start)), full4(rec4("192.0.2.1", 0, start))},
 		{"no record", full4(rec4("192.0.2.2", 2, start)), full4(rec4("192.0.2.2", 2, start))},
-	}
-	for _, tt := range tests {
-		t.Run(tt.reason, func(t *testing.T) {
-			r := newRig(t, tt.before)
-			r.table().Answered(a)
-			if got := r.read(r.four); !bytes.Equal(got, tt.want) {
-				t.Errorf("got\n%x\nwant\n%x", got, tt.want)
-			}
-		})
-	}
+	})
 }
 
 // Without a record, and with a free one, Answered leaves even the mtime alone.

@@ -78,27 +78,14 @@ func TestHalfAMessage(t *testing.T) {
 
 // TestFilter runs the program on files, as qmail-qfilter does.
 func TestFilter(t *testing.T) {
-	dir := t.TempDir()
 	big := strings.Repeat(message+"\n", 1<<16)
-	if err := os.WriteFile(filepath.Join(dir, "in"), []byte(big), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	in, err := os.Open(filepath.Join(dir, "in"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.Create(filepath.Join(dir, "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
+	in, out := proctest.InOut(t, big)
 	cmd := exec.Command(filepath.Join(bin, "qmail-qfilter-addtlsheader"))
 	cmd.Stdin, cmd.Stdout, cmd.Env = in, out, []string{"SSL_PROTOCOL=TLSv1.3", "SSL_CIPHER=X"}
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile(filepath.Join(dir, "out"))
+	got, err := os.ReadFile(out.Name())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,30 +14,20 @@ import (
 // in files.
 func traced(t *testing.T, home queuetest.Home, n int) (r proctest.Traced, output string) {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "in"), []byte(session), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	in, err := os.Open(filepath.Join(dir, "in"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.Create(filepath.Join(dir, "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	in, out := proctest.InOut(t, session)
+	defer in.Close() // a test has hundreds of them
 	defer out.Close()
 	life := proctest.NewLife(t)
 	c := proctest.Command{
 		Path: filepath.Join(bin, "qmail-smtpd"), Args: []string{"qmail-smtpd"}, Env: append(home.Env("", ""), "GOMAXPROCS=1"),
 		Files: life.Files(in, out, os.Stderr),
 	}
-	if r, err = c.KillAt("qmail-smtpd", n); err != nil {
+	r, err := c.KillAt("qmail-smtpd", n)
+	if err != nil {
 		t.Fatal(err)
 	}
 	life.Over() // the queue program too
-	b, err := os.ReadFile(filepath.Join(dir, "out"))
+	b, err := os.ReadFile(out.Name())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,14 +76,7 @@ func TestCircuitOpens(t *testing.T) {
 // and those that run on when it has opened do not hinder the probe.
 func TestCircuitOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(Limits{})
-		for range 15 {
-			enter(t, g, "a").Leave(OK)
-		}
-		var running []*Pass
-		for range 20 {
-			running = append(running, enter(t, g, "a"))
-		}
+		g, running := grown(t)
 		for _, p := range running[:19] {
 			p.Leave(Silent)
 		}

@@ -109,18 +109,24 @@ func TestReserve(t *testing.T) {
 	}
 }
 
+// grown is a gate of which "a" has 20 slots, and the deliveries that have them.
+func grown(t *testing.T) (g *Gate, running []*Pass) {
+	t.Helper()
+	g = New(Limits{})
+	for range 15 {
+		enter(t, g, "a").Leave(OK)
+	}
+	for range 20 {
+		running = append(running, enter(t, g, "a"))
+	}
+	return g, running
+}
+
 // TestOneEvent: deliveries that began before the window was halved do not halve
 // it again, nor widen it.
 func TestOneEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(Limits{})
-		for range 15 {
-			enter(t, g, "a").Leave(OK)
-		}
-		var running []*Pass
-		for range 20 {
-			running = append(running, enter(t, g, "a"))
-		}
+		g, running := grown(t)
 		for i, p := range running {
 			p.Leave([]Result{Pushback, OK}[i%2])
 		}

@@ -3,6 +3,7 @@ package proctest
 import (
 	"net"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 )
@@ -67,4 +68,24 @@ func Pipe(t testing.TB) (r, w *os.File) {
 	}
 	t.Cleanup(func() { r.Close(); w.Close() })
 	return r, w
+}
+
+// InOut are files on disk: one to read, which has this content, and an empty one
+// to write. Both are closed when the test ends.
+func InOut(t testing.TB, content string) (in, out *os.File) {
+	t.Helper()
+	dir := t.TempDir()
+	err := os.WriteFile(filepath.Join(dir, "in"), []byte(content), 0o600)
+	if err == nil {
+		in, err = os.Open(filepath.Join(dir, "in"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close() })
+	if out, err = os.Create(filepath.Join(dir, "out")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { out.Close() })
+	return in, out
 }
