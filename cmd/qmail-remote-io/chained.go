@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"net"
 	"os"
 	"syscall"
 
@@ -10,6 +11,7 @@ import (
 	"postrider/internal/fdconn"
 	"postrider/internal/qmtp"
 	"postrider/internal/smtp"
+	"postrider/internal/solo"
 	"postrider/smtpc"
 )
 
@@ -59,7 +61,12 @@ func converse(ctx context.Context, o *options, j *job.Job, result marks) (*smtpc
 	if err != nil {
 		return nil, smtp.Transaction{Ending: smtp.Ending{Stage: smtp.AtEHLO, Fault: smtp.Unreadable, Detail: err.Error()}}
 	}
-	conn, err := fdconn.New(o.in, o.out)
+	shared := func() (net.Conn, error) { return fdconn.New(o.in, o.out) }
+	alone := func() (net.Conn, error) { return solo.Pipes(o.in, o.out, shared) }
+	if o.qmtp {
+		alone = shared
+	}
+	conn, err := alone()
 	if err != nil {
 		return nil, smtp.Transaction{Ending: smtp.Ending{Stage: smtp.AtEHLO, Fault: smtp.Dropped, Detail: err.Error()}}
 	}

@@ -53,7 +53,7 @@ var may = map[string]string{
 	"internal/smtptest":   "internal/smtp internal/dnstest",
 	"internal/queuetest":  "",
 	"internal/peers":      "internal/nettest",
-	"cmd/qmail-remote-io": "smtpc internal/report internal/fdconn internal/smtp internal/qmtp internal/chain/job internal/entry",
+	"cmd/qmail-remote-io": "smtpc internal/report internal/fdconn internal/solo internal/smtp internal/qmtp internal/chain/job internal/entry",
 	"internal/chain/job":  "internal/smtp smtpc",
 	"cmd/ucspi-tlsc":      "tlspolicy tlspolicy/handshake internal/fdconn internal/entry",
 	"cmd/qmail-tcpto":     "tcpto internal/home",

@@ -1,6 +1,7 @@
 package solo
 
 import (
+	"cmp"
 	"io"
 	"net"
 	"net/netip"
@@ -12,10 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Conn is a connected socket that one goroutine reads and writes. Only Close may
-// be called beside that, and ends it. It is a net.Conn and a syscall.Conn.
+// Conn is a connected socket, or a pair of pipes, that one goroutine reads and
+// writes. Only Close may be called beside that, and ends it; of pipes, when nobody
+// waits for them any more. It is a net.Conn and a syscall.Conn.
 type Conn struct {
-	fd          int
+	fd          int                      // of the socket, or of the pipe that we read
+	out         int                      // of the pipe that we write; 0: of a socket
+	share       func() (net.Conn, error) // makes package net's of pipes
 	local, peer netip.AddrPort
 	rdue, wdue  time.Time // zero is never
 
@@ -24,6 +28,19 @@ type Conn struct {
 	closed bool // fd is shut, and closed when nobody uses it
 	gone   bool // fd is not ours any more
 	heir   net.Conn
+}
+
+// Pipes is a connection by two pipes, as a UCSPI client has it from one that does
+// TLS. Both descriptors belong to it from now on. share makes of them, later, what
+// several goroutines may use.
+func Pipes(in, out int, share func() (net.Conn, error)) (*Conn, error) {
+	for _, fd := range []int{in, out} {
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return nil, os.NewSyscallError("fcntl", err)
+		}
+		unix.CloseOnExec(fd)
+	}
+	return &Conn{fd: in, out: out, share: share}, nil
 }
 
 // enter keeps fd from being closed, and so from becoming somebody else's.
@@ -41,9 +58,18 @@ func (c *Conn) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.busy--; c.busy == 0 && c.closed && !c.gone {
-		c.gone = true
-		unix.Close(c.fd)
+		c.shut()
 	}
+}
+
+// shut closes descriptors; mu is held.
+func (c *Conn) shut() error {
+	c.gone = true
+	err := unix.Close(c.fd)
+	if c.out != 0 {
+		err = unix.Close(c.out)
+	}
+	return os.NewSyscallError("close", err)
 }
 
 // Close implements net.Conn. Who waits in Read or Write is woken.
@@ -61,8 +87,7 @@ func (c *Conn) Close() error {
 		unix.Shutdown(c.fd, unix.SHUT_RDWR) // close(2) would wake nobody
 		return nil
 	}
-	c.gone = true
-	return os.NewSyscallError("close", unix.Close(c.fd))
+	return c.shut()
 }
 
 // wait until fd is ready for events, or in trouble, but not beyond due.
@@ -129,6 +154,9 @@ func (c *Conn) Offer(p []byte) (int, error) {
 
 // push writes what goes; the error is a syscall.Errno.
 func (c *Conn) push(p []byte) (int, error) {
+	if c.out != 0 {
+		return unix.Write(c.out, p)
+	}
 	return unix.SendmsgN(c.fd, p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
 
@@ -150,7 +178,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 			}
 		}
 		if err == nil || err == unix.EAGAIN {
-			err = wait(c.fd, unix.POLLOUT, c.wdue)
+			err = wait(cmp.Or(c.out, c.fd), unix.POLLOUT, c.wdue)
 		} else if err == unix.EINTR {
 			err = nil
 		} else {
@@ -184,9 +212,10 @@ func (c *Conn) Shared() (net.Conn, error) {
 		return nil, c.failed("dup", net.ErrClosed)
 	}
 	c.gone = true
-	f := os.NewFile(uintptr(c.fd), "socket")
-	defer f.Close()
-	heir, err := net.FileConn(f)
+	if c.share == nil {
+		c.share = c.ofSocket
+	}
+	heir, err := c.share()
 	if err != nil {
 		c.closed = true
 		return nil, err
@@ -197,8 +226,18 @@ func (c *Conn) Shared() (net.Conn, error) {
 	return heir, nil
 }
 
+func (c *Conn) ofSocket() (net.Conn, error) {
+	f := os.NewFile(uintptr(c.fd), "socket")
+	defer f.Close()
+	return net.FileConn(f)
+}
+
 func (c *Conn) failed(op string, err error) error {
-	return &net.OpError{Op: op, Net: "tcp", Source: tcp(c.local), Addr: tcp(c.peer), Err: err}
+	network := "tcp"
+	if c.out != 0 {
+		network = "pipe"
+	}
+	return &net.OpError{Op: op, Net: network, Source: tcp(c.local), Addr: tcp(c.peer), Err: err}
 }
 
 func tcp(a netip.AddrPort) net.Addr {
