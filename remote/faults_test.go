@@ -139,7 +139,7 @@ func scriptFor(manner, point, fault string, k kind) string {
 			if p.code != "354" {
 				bad = "354"
 			}
-			b.WriteString(strings.NewReplacer("CODE", p.code, "BAD", bad).Replace(fault) + "\n")
+			b.WriteString(strings.NewReplacer("CODE ok", p.code+" "+p.name, "CODE", p.code, "BAD", bad).Replace(fault) + "\n")
 			if !goesOn(manner, p.name, k) {
 				return b.String() + tail(manner, p.name, k)
 			}
@@ -152,7 +152,7 @@ func scriptFor(manner, point, fault string, k kind) string {
 			b.WriteString("< 250-mx\n< " + manners[manner] + "\n")
 			continue
 		}
-		b.WriteString("< " + p.code + " ok\n")
+		b.WriteString("< " + p.code + " " + p.name + "\n") // each its own words: see smtpc, TestEcho
 	}
 	return b.String()
 }
