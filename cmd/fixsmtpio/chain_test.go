@@ -39,16 +39,16 @@ func TestBelowAuthup(t *testing.T) {
 		w := world{control: map[string]string{"fixsmtpio": c.rules, "smtpcapabilities": "PIPELINING\n8BITMIME\n"},
 			env: []string{"PATH=" + programs + ":" + bin + ":/bin:/usr/bin", authtest.PasswordFile + "=" + passwords}}
 		r := launch(t, w, w.home(t), filepath.Join(bin, "qmail-authup"), append([]string{"smtp", "checkpassword", "fixsmtpio", self, "kid"}, c.script...)...)
-		r.hears("220 me.example ESMTP")
-		r.say("AUTH PLAIN AGpvZQBzZWNyZXQ=")
-		r.hears(c.hears[0])
+		r.Hears("220 me.example ESMTP")
+		r.Say("AUTH PLAIN AGpvZQBzZWNyZXQ=")
+		r.Hears(c.hears[0])
 		if c.say != "" {
-			r.say(c.say)
+			r.Say(c.say)
 		}
 		if reason == "the client leaves" {
 			r.client.CloseWrite()
 		}
-		r.hears(c.hears[1:]...)
+		r.Hears(c.hears[1:]...)
 		if code, log := r.over(); code != c.code {
 			t.Errorf("%s: exit %d, log %q", reason, code, log)
 		}

@@ -49,7 +49,7 @@ func TestExitCodes(t *testing.T) {
 	} {
 		r := begin(t, c.world)
 		if c.say != "" {
-			r.say(c.say)
+			r.Say(c.say)
 		}
 		if code, log := r.end(); code != c.code || !strings.Contains(log, c.log) || c.log == "" && strings.Contains(log, "fixsmtpio") {
 			t.Errorf("%s: exit %d, log %q", reason, code, log)
@@ -59,9 +59,9 @@ func TestExitCodes(t *testing.T) {
 
 func TestNoFixsmtpio(t *testing.T) {
 	r := begin(t, world{env: []string{"NOFIXSMTPIO=", "UCSPITLS=!"}, script: []string{"HELP=cwd|214 ok"}, control: map[string]string{"fixsmtpio": "nonsense"}})
-	r.say("HELP|QUIT")
+	r.Say("HELP|QUIT")
 	here, _ := os.Getwd()
-	r.hears("220 kid ESMTP", "250-"+here, "214 ok", "221 kid", "")
+	r.Hears("220 kid ESMTP", "250-"+here, "214 ok", "221 kid", "")
 	if code, log := r.over(); code != 0 || !strings.HasPrefix(log, "heard HELP\n") {
 		t.Errorf("exit %d, log %q", code, log)
 	}
@@ -82,7 +82,7 @@ func TestPort25(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r.hears("220 me.example ESMTP", "250-me.example", "250-STARTTLS", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME",
+		r.Hears("220 me.example ESMTP", "250-me.example", "250-STARTTLS", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME",
 			"250 ok", "451 greylisted, retry later (#4.7.1)", "354 go", "250 ok 1 qp 2",
 			"214-fixsmtpio is Postrider's: see fixsmtpio(8)", "214 kid", "221 me.example", "")
 		code, log := r.over()
@@ -120,18 +120,18 @@ func TestSubmission(t *testing.T) {
 		"too long":  {nil, strings.Repeat("x", 66000), []string{"235 ok, go ahead (#2.0.0)", "500 line too long (#5.5.2)", ""}, 14},
 	} {
 		r := begin(t, world{control: map[string]string{"fixsmtpio": example(t)}, env: []string{"AUTHUP_USER=joe"}, script: c.script})
-		r.hears(c.hears[0])
+		r.Hears(c.hears[0])
 		if c.say != "" {
-			r.say(c.say)
+			r.Say(c.say)
 		}
 		r.client.SetReadDeadline(time.Now().Add(time.Minute))
 		hears := c.hears[1:]
 		if c.code == 0 && reason != "QUIT" {
-			r.hears(hears[:len(hears)-1]...)
+			r.Hears(hears[:len(hears)-1]...)
 			hears = hears[len(hears)-1:]
 			r.end()
 		}
-		r.hears(hears...)
+		r.Hears(hears...)
 		if code, log := r.over(); code != c.code {
 			t.Errorf("%s: exit %d, log %q", reason, code, log)
 		}
@@ -144,16 +144,16 @@ func TestTimeout(t *testing.T) {
 	// A server of little processor time, which is counted with the rest.
 	const tired = `sleep 1; printf '451 timeout (#4.4.2)\r\n'; exit 1`
 	r := begin(t, world{control: map[string]string{"fixsmtpio": example(t)}, env: []string{"AUTHUP_USER=joe"}, prog: []string{"sh", "-c", `printf '220 kid\r\n'; ` + tired}})
-	r.hears("235 ok, go ahead (#2.0.0)")
+	r.Hears("235 ok, go ahead (#2.0.0)")
 	io.WriteString(r.client, "NOO")
-	r.hears("")
+	r.Hears("")
 	if code, log := r.over(); code != 16 || log != "" {
 		t.Errorf("exit %d, log %q", code, log)
 	}
 	r.idle()
 	r = begin(t, world{prog: []string{"sh", "-c", `printf '220 kid\r\n'; read -r x; ` + tired}})
-	r.say("DATA" + strings.Repeat("|QUIT", 2000)) // more than is read at once
-	r.hears("220 kid", "451 timeout (#4.4.2)", "")
+	r.Say("DATA" + strings.Repeat("|QUIT", 2000)) // more than is read at once
+	r.Hears("220 kid", "451 timeout (#4.4.2)", "")
 	if code, _ := r.over(); code != 1 {
 		t.Errorf("waiting for DATA: exit %d", code)
 	}
@@ -162,9 +162,9 @@ func TestTimeout(t *testing.T) {
 
 // idle wants a session that is over to have waited, most of its time.
 func (r *session) idle() {
-	r.t.Helper()
+	r.T.Helper()
 	if used := r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime(); used > 500*time.Millisecond {
-		r.t.Errorf("%v of processor time", used)
+		r.T.Errorf("%v of processor time", used)
 	}
 }
 
@@ -175,14 +175,14 @@ func TestSlowServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := begin(t, world{env: []string{"FIFO=" + fifo}, prog: []string{"sh", "-c", `printf '220 kid\r\n'; read -r x <"$FIFO"; wc -c >&2`}})
-	r.hears("220 kid")
+	r.Hears("220 kid")
 	line := "NOOP " + strings.Repeat("x", 93) + "|"
-	r.say(strings.TrimSuffix(strings.Repeat(line, 900), "|")) // more than a pipe holds
+	r.Say(strings.TrimSuffix(strings.Repeat(line, 900), "|")) // more than a pipe holds
 	r.client.CloseWrite()
 	if err := os.WriteFile(fifo, []byte("\n"), 0); err != nil {
 		t.Fatal(err)
 	}
-	r.hears("")
+	r.Hears("")
 	if _, log := r.over(); strings.TrimSpace(log) != "90000" {
 		t.Errorf("log %q", log)
 	}
@@ -193,13 +193,13 @@ func TestSlowServer(t *testing.T) {
 func TestClientGone(t *testing.T) {
 	rules := map[string]string{"fixsmtpio": ":clienteof::*:3:", "timeoutsmtpd": "1"}
 	r := begin(t, world{control: rules, script: []string{"NOOP=flood"}})
-	r.hears("220 kid ESMTP")
-	r.say("NOOP|")
+	r.Hears("220 kid ESMTP")
+	r.Say("NOOP|")
 	if code, log := r.over(); code != 3 || log != "heard NOOP\nheard \n" {
 		t.Errorf("takes no more: exit %d, log %q", code, log)
 	}
 	r = begin(t, world{control: rules, script: []string{"NOOP=250 ok"}})
-	r.say("NOOP|NOOP|half")
+	r.Say("NOOP|NOOP|half")
 	r.client.Close()
 	if code, _ := r.over(); code != 3 {
 		t.Errorf("away: exit %d", code)
@@ -209,15 +209,15 @@ func TestClientGone(t *testing.T) {
 // TestMuchContent: more than any buffer holds, with a line that has no end.
 func TestMuchContent(t *testing.T) {
 	r := begin(t, world{prog: []string{"sh", "-c", `printf '220 kid\r\n'; read -r x; printf '354 go\r\n'; head -c 16777216 | cksum >&2; read -r x; echo "$x" >&2; printf '250 took\r\n'; read -r x; exit 9`}})
-	r.say("DATA")
-	r.hears("220 kid", "354 go")
+	r.Say("DATA")
+	r.Hears("220 kid", "354 go")
 	for range 256 {
 		if _, err := io.WriteString(r.client, strings.Repeat("x", 64<<10)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r.say("|.")
-	r.hears("250 took")
+	r.Say("|.")
+	r.Hears("250 took")
 	if code, log := r.end(); code != 9 || log != "3990798175 16777216\n\r\n" {
 		t.Errorf("exit %d, log %q", code, log)
 	}
@@ -225,13 +225,13 @@ func TestMuchContent(t *testing.T) {
 
 func TestDebug(t *testing.T) {
 	r := begin(t, world{env: []string{"FIXSMTPIODEBUG=1"}, control: map[string]string{"fixsmtpio": ":rset:NOOP :*::250 x"}, script: []string{"DATA=354 go"}})
-	r.hears("220 kid ESMTP")
-	r.say("RSET \x1b[1m")
-	r.hears("250 x")
-	r.say("DATA")
-	r.hears("354 go")
-	r.say("content|.")
-	r.hears("250 ok")
+	r.Hears("220 kid ESMTP")
+	r.Say("RSET \x1b[1m")
+	r.Hears("250 x")
+	r.Say("DATA")
+	r.Hears("354 go")
+	r.Say("content|.")
+	r.Hears("250 ok")
 	_, log := r.end()
 	for _, want := range []string{" 3: 220 kid ESMTP", " 4: 220 kid ESMTP", " 1: RSET ?[1m", " 2: NOOP RSET ?[1m", " 3: 250 ok", " 4: 250 x", " D: content"} {
 		found := false
@@ -254,9 +254,9 @@ func TestSTARTTLS(t *testing.T) {
 		env:    append(h.Env, "UCSPITLS=!", "SSL_CIPHER=stale", "SSL_TLS_SNI_SERVERNAME=stale"),
 		script: []string{"NOOP=env|fds|250 end", "EOF=silence"}}) // it ends when it must
 	h.Given()
-	r.hears("220 me.example ESMTP")
-	r.say("EHLO x|MAIL FROM:<a>|NOOP")
-	r.hears("250-me.example", "250-STARTTLS", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME", "530 Must start TLS first (#5.7.0)")
+	r.Hears("220 me.example ESMTP")
+	r.Say("EHLO x|MAIL FROM:<a>|NOOP")
+	r.Hears("250-me.example", "250-STARTTLS", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME", "530 Must start TLS first (#5.7.0)")
 	has := r.reply()
 	for name, want := range map[string]bool{"UCSPITLS=!": true, "SSL_CIPHER=stale": true, "SSLCTLFD=3": false, "FIXSMTPIOTLS=1": false} {
 		if slices.Contains(has, name) != want {
@@ -266,13 +266,13 @@ func TestSTARTTLS(t *testing.T) {
 	if !slices.Contains(has, "descriptor 2") || slices.Contains(has, "descriptor 3") || slices.Contains(has, "descriptor 4") || slices.Contains(has, "descriptor 5") {
 		t.Errorf("the server's descriptors: %q", has)
 	}
-	r.say("STARTTLS|RSET|MAIL FROM:<evil>")
-	r.hears("220 Ready to start TLS (#5.7.0)")
+	r.Say("STARTTLS|RSET|MAIL FROM:<evil>")
+	r.Hears("220 Ready to start TLS (#5.7.0)")
 	h.Asked(t)
 	io.WriteString(h.Ctl, "SSL_PROTOCOL=TLSv1.3\x00SSL_CIPHER=X\x00SSL_TLS_SNI_SERVERNAME\x00LD_PRELOAD=y\x00\x00") // and it stays open
-	r.r, r.w = bufio.NewReader(h.R), h.W
-	r.say("EHLO x|MAIL FROM:<a>|NOOP")
-	r.hears("250-me.example", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME", "250 ok")
+	r.R, r.W = bufio.NewReader(h.R), h.W
+	r.Say("EHLO x|MAIL FROM:<a>|NOOP")
+	r.Hears("250-me.example", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME", "250 ok")
 	has = r.reply()
 	for name, want := range map[string]bool{"FIXSMTPIOTLS=1": true, "SSL_PROTOCOL=TLSv1.3": true, "SSL_CIPHER=X": true, "SSL_CIPHER=stale": false,
 		"SSL_TLS_SNI_SERVERNAME=stale": false, "UCSPITLS=!": false, "LD_PRELOAD=y": false} {
@@ -283,8 +283,8 @@ func TestSTARTTLS(t *testing.T) {
 	if kids := proctest.Children(t, r.cmd.Process.Pid); len(kids) != 1 {
 		t.Errorf("servers: %d", len(kids))
 	}
-	r.say("STARTTLS|QUIT")
-	r.hears("502 unimplemented (#5.5.1)", "221 me.example", "")
+	r.Say("STARTTLS|QUIT")
+	r.Hears("502 unimplemented (#5.5.1)", "221 me.example", "")
 	code, log := r.over()
 	if code != 0 || strings.Contains(log, "RSET") || strings.Contains(log, "evil") || strings.Contains(log, "fixsmtpio:") {
 		t.Errorf("exit %d, log %q", code, log)
@@ -296,27 +296,27 @@ func TestSTARTTLSFails(t *testing.T) {
 		h := proctest.NewHelper(t)
 		r := begin(t, world{extra: h.Files, env: append(h.Env, "UCSPITLS=")})
 		h.Given()
-		r.hears("220 kid ESMTP")
-		r.say("STARTTLS")
-		r.hears("220 Ready to start TLS (#5.7.0)")
+		r.Hears("220 kid ESMTP")
+		r.Say("STARTTLS")
+		r.Hears("220 Ready to start TLS (#5.7.0)")
 		h.Asked(t)
 		io.WriteString(h.Ctl, answer)
 		h.Ctl.Close()
-		r.hears("")
+		r.Hears("")
 		if code, log := r.over(); code != 1 || !strings.Contains(log, "fixsmtpio: unable to start TLS: ") {
 			t.Errorf("%s: exit %d, log %q", reason, code, log)
 		}
 	}
 	for reason, env := range map[string][]string{"closed": {"SSLCTLFD=30", "SSLREADFD=31", "SSLWRITEFD=32"}, "no numbers": {"SSLCTLFD=x", "SSLREADFD=31", "SSLWRITEFD=32"}, "none": nil} {
 		r := begin(t, world{env: append(env, "UCSPITLS=!")})
-		r.hears("220 kid ESMTP")
-		r.say("STARTTLS")
+		r.Hears("220 kid ESMTP")
+		r.Say("STARTTLS")
 		if reason == "closed" {
-			r.hears("220 Ready to start TLS (#5.7.0)", "")
+			r.Hears("220 Ready to start TLS (#5.7.0)", "")
 		} else {
-			r.hears("454 TLS temporarily not available (#4.7.0)")
-			r.say("MAIL FROM:<a>")
-			r.hears("530 Must start TLS first (#5.7.0)")
+			r.Hears("454 TLS temporarily not available (#4.7.0)")
+			r.Say("MAIL FROM:<a>")
+			r.Hears("530 Must start TLS first (#5.7.0)")
 		}
 		if code, log := r.end(); code != 1 || (reason == "closed") != strings.Contains(log, "unable to start TLS") {
 			t.Errorf("descriptors %s: exit %d, log %q", reason, code, log)

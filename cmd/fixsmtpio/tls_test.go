@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/tls"
 	"os/exec"
@@ -30,22 +29,22 @@ func TestUnderTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Close()
-		r := &session{t: t, r: bufio.NewReader(client)}
+		r := &session{Client: smtptest.NewClient(t, client)}
 		client.Write([]byte("EHLO x\r\nSTARTTLS\r\n" + injected))
-		r.hears("220 me.example ESMTP", "250-me.example", "250-STARTTLS", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME", "220 Ready to start TLS (#5.7.0)")
+		r.Hears("220 me.example ESMTP", "250-me.example", "250-STARTTLS", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME", "220 Ready to start TLS (#5.7.0)")
 		secured := tls.Client(client, smtptest.Believer("mx.example"))
-		r.r = bufio.NewReader(secured)
+		r.Client = smtptest.NewClient(t, secured)
 		if err := secured.Handshake(); err != nil {
 			t.Fatalf("%s: %v; %s", reason, err, log.String())
 		}
 		secured.Write([]byte("EHLO x\r\nNOOP\r\nMAIL FROM:<a>\r\nDATA\r\n"))
-		r.hears("250-me.example", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME")
+		r.Hears("250-me.example", "250-PIPELINING", "250-AUTH LOGIN", "250 8BITMIME")
 		if has := r.reply(); !slices.Contains(has, "SSL_PROTOCOL=TLSv1.3") || !slices.Contains(has, "FIXSMTPIOTLS=1") {
 			t.Errorf("%s: the server has %q", reason, has)
 		}
-		r.hears("250 ok", "354 go")
+		r.Hears("250 ok", "354 go")
 		secured.Write([]byte("x\r\n.\r\nQUIT\r\n"))
-		r.hears("250 took", "221 me.example")
+		r.Hears("250 took", "221 me.example")
 		cmd.Wait()
 		if code := cmd.ProcessState.ExitCode(); code != 0 || strings.Contains(log.String(), "evil") || strings.Contains(log.String(), "RSET") {
 			t.Errorf("%s: exit %d, log %q", reason, code, log.String())

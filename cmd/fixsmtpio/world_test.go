@@ -19,6 +19,7 @@ import (
 
 	"postrider/internal/authtest"
 	"postrider/internal/proctest"
+	"postrider/internal/smtptest"
 )
 
 // bin is where TestMain has built what is tested. self is the program below it.
@@ -126,11 +127,9 @@ func kid(script []string) int {
 
 // session is one fixsmtpio with a client.
 type session struct {
-	t      *testing.T
-	cmd    *exec.Cmd
+	smtptest.Client
 	client *net.UnixConn
-	w      io.Writer // what the client says goes here: to client, unless there is TLS
-	r      *bufio.Reader
+	cmd    *exec.Cmd
 	errors bytes.Buffer
 }
 
@@ -180,9 +179,8 @@ func begin(t *testing.T, w world) *session {
 // launch starts a program with a client, in a world whose home is dir.
 func launch(t *testing.T, w world, dir, program string, args ...string) *session {
 	t.Helper()
-	r := &session{t: t, cmd: exec.Command(program, args...)}
 	client, theirs := proctest.Socketpair(t)
-	r.client, r.w, r.r = client, client, bufio.NewReader(client)
+	r := &session{Client: smtptest.NewClient(t, client), client: client, cmd: exec.Command(program, args...)}
 	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr, r.cmd.ExtraFiles = theirs, theirs, &r.errors, w.extra
 	r.cmd.Env = append([]string{"PATH=/bin:/usr/bin", "QMAILHOME=" + dir}, w.env...) // of two the last counts
 	r.cmd.WaitDelay = patience
@@ -194,28 +192,10 @@ func launch(t *testing.T, w world, dir, program string, args ...string) *session
 	return r
 }
 
-func (r *session) say(s string) {
-	r.t.Helper()
-	if _, err := io.WriteString(r.w, strings.ReplaceAll(s, "|", "\r\n")+"\r\n"); err != nil {
-		r.t.Error(err)
-	}
-}
-
-// hears reads lines and compares them; "" is the end.
-func (r *session) hears(want ...string) {
-	r.t.Helper()
-	for _, w := range want {
-		line, err := r.r.ReadString('\n')
-		if got, ended := strings.CutSuffix(line, "\r\n"); got != w || w != "" && !ended {
-			r.t.Errorf("client hears %q, not %q (%v)", line, w, err)
-		}
-	}
-}
-
 // reply reads one reply.
 func (r *session) reply() (lines []string) {
 	for {
-		line, err := r.r.ReadString('\n')
+		line, err := r.R.ReadString('\n')
 		if err != nil {
 			return append(lines, err.Error())
 		}
@@ -234,6 +214,6 @@ func (r *session) over() (code int, log string) {
 // end ends what the client says and hears the rest.
 func (r *session) end() (code int, log string) {
 	r.client.CloseWrite()
-	io.Copy(io.Discard, r.r)
+	io.Copy(io.Discard, r.R)
 	return r.over()
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"crypto/tls"
 	"io"
 	"net"
@@ -32,16 +31,6 @@ func served(t *testing.T, home queuetest.Home, env ...string) (client net.Conn, 
 	}
 }
 
-// expect reads lines.
-func expect(t *testing.T, r *bufio.Reader, lines ...string) {
-	t.Helper()
-	for _, want := range lines {
-		if line, err := r.ReadString('\n'); line != want+"\r\n" {
-			t.Fatalf("%q, %v, want %q", line, err, want)
-		}
-	}
-}
-
 // S4, S5: under ucspi-tlsd, with no qmail-authup before it. What was said in
 // clear, and what a stranger has put behind STARTTLS, is forgotten; TLS is not
 // offered again.
@@ -49,12 +38,12 @@ func TestSTARTTLS(t *testing.T) {
 	for level, inClear := range map[string]string{"": "250 ok", "!": "530 Must start TLS first (#5.7.0)"} {
 		home := queuetest.New(t)
 		client, over := served(t, home, "UCSPITLS="+level, "TCPREMOTEIP=1.2.3.4", "TCPREMOTEINFO=we@ird")
-		r := bufio.NewReader(client)
+		c := smtptest.NewClient(t, client)
 		io.WriteString(client, "EHLO x\r\nMAIL FROM:<evil>\r\nRCPT TO:<evil>\r\nSTARTTLS x\r\n")
-		expect(t, r, "220 me.example ESMTP", "250-me.example", "250-STARTTLS", "250-PIPELINING", "250 8BITMIME", inClear, inClear,
+		c.Hears("220 me.example ESMTP", "250-me.example", "250-STARTTLS", "250-PIPELINING", "250 8BITMIME", inClear, inClear,
 			"501 Syntax error (no parameters allowed) (#5.5.4)")
 		io.WriteString(client, "STARTTLS\r\nRCPT TO:<injected>\r\nDATA\r\n")
-		expect(t, r, "220 Ready to start TLS (#5.7.0)")
+		c.Hears("220 Ready to start TLS (#5.7.0)")
 		secure := tls.Client(client, smtptest.Believer("mx.example"))
 		if err := secure.Handshake(); err != nil {
 			t.Fatal(err)
@@ -82,11 +71,11 @@ func TestSTARTTLS(t *testing.T) {
 func TestSTARTTLSFails(t *testing.T) {
 	home := queuetest.New(t)
 	client, over := served(t, home, "UCSPITLS=")
-	r := bufio.NewReader(client)
+	c := smtptest.NewClient(t, client)
 	io.WriteString(client, "STARTTLS\r\n")
-	expect(t, r, "220 me.example ESMTP", "220 Ready to start TLS (#5.7.0)")
+	c.Hears("220 me.example ESMTP", "220 Ready to start TLS (#5.7.0)")
 	io.WriteString(client, mail) // what is no handshake
-	rest, _ := io.ReadAll(r)
+	rest, _ := io.ReadAll(c.R)
 	if code := over(); code != 1 || strings.Contains(string(rest), "250 ") || len(home.Messages(t)) > 0 {
 		t.Errorf("exit %d, %q, %+v", code, rest, home.Messages(t))
 	}

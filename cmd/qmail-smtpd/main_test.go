@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/tls"
 	"io"
@@ -172,13 +171,9 @@ func TestSTARTTLS(t *testing.T) {
 	}
 	program.Close()
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	r := bufio.NewReader(conn)
-	io.WriteString(conn, "MAIL FROM:<evil>\r\nSTARTTLS\r\n")
-	for _, want := range []string{"220 me.example ESMTP\r\n", "530 Must start TLS first (#5.7.0)\r\n", "220 Ready to start TLS (#5.7.0)\r\n"} {
-		if line, err := r.ReadString('\n'); line != want || err != nil {
-			t.Fatalf("%q, %v, want %q", line, err, want)
-		}
-	}
+	c := smtptest.NewClient(t, conn)
+	c.Say("MAIL FROM:<evil>|STARTTLS")
+	c.Hears("220 me.example ESMTP", "530 Must start TLS first (#5.7.0)", "220 Ready to start TLS (#5.7.0)")
 	secure := tls.Client(conn, smtptest.Believer("mx.example"))
 	if _, err := io.WriteString(secure, session); err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ func TestUsage(t *testing.T) {
 		"zeros will do":  {[]string{"SSLCTLFD=0", "SSLREADFD=0", "SSLWRITEFD=0"}, []string{"sh", "-c", "exit 7"}, 7, ""},
 	} {
 		s := beginWith(t, c.env, c.prog...)
-		s.hears("")
+		s.Hears("")
 		if code, log := s.over(); code != c.code || !strings.Contains(log, c.log) || (c.log == "") != (log == "") {
 			t.Errorf("%s: exit %d, log %q", reason, code, log)
 		}
@@ -37,13 +37,13 @@ func TestUsage(t *testing.T) {
 // told of any end before there is one.
 func TestDeclined(t *testing.T) {
 	s := begin(t, nil, "BIG=flood 3000000|250 ok", "EHLO=250-mx|250-X|250 8BITMIME")
-	s.say("EHLO x|NOOP|MAIL FROM:<a>")
-	s.hears("220 mx", "250-mx", "250-X", "250-STARTTLS", "250 8BITMIME", "250 OK", "250 ok")
+	s.Say("EHLO x|NOOP|MAIL FROM:<a>")
+	s.Hears("220 mx", "250-mx", "250-X", "250-STARTTLS", "250 8BITMIME", "250 OK", "250 ok")
 	long := strings.Repeat("y", 3000000)
-	go s.say("STARTTLS|" + long)
-	s.hears("250 ok", "250 ok")
-	s.say("BIG")
-	if line, err := s.r.ReadString('\n'); len(line) != 3000000+len("250 ok\r\n") {
+	go s.Say("STARTTLS|" + long)
+	s.Hears("250 ok", "250 ok")
+	s.Say("BIG")
+	if line, err := s.R.ReadString('\n'); len(line) != 3000000+len("250 ok\r\n") {
 		t.Errorf("%d bytes, %v", len(line), err)
 	}
 	raw, err := s.helper.Ctl.SyscallConn()
@@ -55,8 +55,8 @@ func TestDeclined(t *testing.T) {
 			t.Errorf("the helper hears %d bytes, %v", n, err)
 		}
 	})
-	s.say("QUIT")
-	s.hears("221 mx", "")
+	s.Say("QUIT")
+	s.Hears("221 mx", "")
 	if code, log := s.over(); code != 33 || log != "heard EHLO x\nheard MAIL FROM:<a>\nheard STARTTLS\nheard "+long+"\nheard BIG\nheard QUIT\n" {
 		t.Errorf("exit %d, log of %d bytes", code, len(log))
 	}
@@ -88,12 +88,12 @@ func TestEnds(t *testing.T) {
 	} {
 		s := begin(t, nil, c.script...)
 		if c.say != "" {
-			s.say(c.say)
+			s.Say(c.say)
 		}
 		if c.leave {
 			s.client.CloseWrite()
 		}
-		s.hears(c.hears...)
+		s.Hears(c.hears...)
 		if code, log := s.over(); code != c.code {
 			t.Errorf("%s: exit %d, log %q", reason, code, log)
 		}
@@ -102,15 +102,15 @@ func TestEnds(t *testing.T) {
 
 func TestSTARTTLS(t *testing.T) {
 	s := begin(t, []string{"UCSPITLS=", "SSL_X=y"}, "NOOP=env|250 end")
-	s.say("EHLO x|STARTTLS")
-	s.hears("220 mx", "250-mx", "250-STARTTLS", "250 8BITMIME", "220 Ready to start TLS")
+	s.Say("EHLO x|STARTTLS")
+	s.Hears("220 mx", "250-mx", "250-STARTTLS", "250 8BITMIME", "220 Ready to start TLS")
 	s.helper.Asked(t)
 	io.WriteString(s.helper.Ctl, "SSL_PROTOCOL=x\x00\x00") // and it stays open
-	s.w, s.r = s.helper.W, bufio.NewReader(s.helper.R)
-	s.say("EHLO y|NOOP|STARTTLS|" + strings.Repeat("z", 5000))
-	s.hears("250-mx", "250 8BITMIME", "250-SSL_X=y", "250 end", "250 ok", "250 ok")
-	s.say("QUIT")
-	s.hears("221 mx", "")
+	s.W, s.R = s.helper.W, bufio.NewReader(s.helper.R)
+	s.Say("EHLO y|NOOP|STARTTLS|" + strings.Repeat("z", 5000))
+	s.Hears("250-mx", "250 8BITMIME", "250-SSL_X=y", "250 end", "250 ok", "250 ok")
+	s.Say("QUIT")
+	s.Hears("221 mx", "")
 	s.helper.W.Close()
 	if code, log := s.over(); code != 33 || !strings.HasPrefix(log, "heard EHLO x\nheard RSET\nheard EHLO y\nheard NOOP\nheard STARTTLS\nheard z") {
 		t.Errorf("exit %d, log %q", code, log)
@@ -120,9 +120,9 @@ func TestSTARTTLS(t *testing.T) {
 // TestInjection: what came with STARTTLS is refused, or said in clear.
 func TestInjection(t *testing.T) {
 	s := begin(t, nil)
-	s.hears("220 mx")
-	s.say("STARTTLS|MAIL FROM:<evil>")
-	s.hears("503 nothing may follow STARTTLS before its reply (#5.5.1)", "250 ok")
+	s.Hears("220 mx")
+	s.Say("STARTTLS|MAIL FROM:<evil>")
+	s.Hears("503 nothing may follow STARTTLS before its reply (#5.5.1)", "250 ok")
 	s.client.CloseWrite()
 	if _, log := s.over(); log != "heard MAIL FROM:<evil>\nend\n" {
 		t.Errorf("log %q", log)
@@ -131,19 +131,19 @@ func TestInjection(t *testing.T) {
 
 func TestSTARTTLSFails(t *testing.T) {
 	s := begin(t, nil)
-	s.say("STARTTLS")
-	s.hears("220 mx", "220 Ready to start TLS")
+	s.Say("STARTTLS")
+	s.Hears("220 mx", "220 Ready to start TLS")
 	s.helper.Asked(t)
 	s.helper.Ctl.Close()
-	s.hears("")
+	s.Hears("")
 	if code, log := s.over(); code != 44 || !strings.Contains(log, "smtpd-starttls-proxy-io: unable to start TLS: ") || !strings.HasPrefix(log, "heard RSET\n") {
 		t.Errorf("exit %d, log %q", code, log)
 	}
 	s = begin(t, nil, "RSET=554 never")
-	s.say("STARTTLS")
-	s.hears("220 mx", "454 Server failed to reset")
-	s.say("NOOP")
-	s.hears("250 OK")
+	s.Say("STARTTLS")
+	s.Hears("220 mx", "454 Server failed to reset")
+	s.Say("NOOP")
+	s.Hears("250 OK")
 	s.client.CloseWrite()
 	s.over()
 }
@@ -151,15 +151,15 @@ func TestSTARTTLSFails(t *testing.T) {
 // TestPolicy: UCSPITLS as everywhere, but that no word of it means yes.
 func TestPolicy(t *testing.T) {
 	s := begin(t, []string{"UCSPITLS=!"})
-	s.say("EHLO x|MAIL FROM:<a>|QUIT")
-	s.hears("220 mx", "250-mx", "250-STARTTLS", "250 8BITMIME", "530 Must start TLS first (#5.7.0)", "221 mx", "")
+	s.Say("EHLO x|MAIL FROM:<a>|QUIT")
+	s.Hears("220 mx", "250-mx", "250-STARTTLS", "250 8BITMIME", "530 Must start TLS first (#5.7.0)", "221 mx", "")
 	if _, log := s.over(); strings.Contains(log, "MAIL") {
 		t.Errorf("log %q", log)
 	}
 	for _, env := range []string{"UCSPITLS=-", "DISABLETLS=1"} {
 		s := begin(t, []string{env, "SSL_X=y"}, "NOOP=env|250 end")
-		s.say("EHLO x|STARTTLS|NOOP|QUIT")
-		s.hears("220 mx", "250-mx", "250 8BITMIME", "250 ok", "250-SSL_X=y", "250 end", "221 mx", "")
+		s.Say("EHLO x|STARTTLS|NOOP|QUIT")
+		s.Hears("220 mx", "250-mx", "250 8BITMIME", "250 ok", "250-SSL_X=y", "250 end", "221 mx", "")
 		s.over()
 	}
 }
@@ -167,7 +167,7 @@ func TestPolicy(t *testing.T) {
 // TestManyBytes: as many as fit nowhere, both ways at once.
 func TestManyBytes(t *testing.T) {
 	s := beginWith(t, nil, "sh", "-c", `printf '220 mx\r\n'; exec cat`)
-	s.hears("220 mx")
+	s.Hears("220 mx")
 	payload := append([]byte("HELO x\r\n"), bytes.Repeat([]byte("0123456789abcdef"), 1<<18)...)
 	done := make(chan error, 1)
 	go func() {
@@ -175,7 +175,7 @@ func TestManyBytes(t *testing.T) {
 		s.client.CloseWrite()
 		done <- err
 	}()
-	got, err := io.ReadAll(s.r)
+	got, err := io.ReadAll(s.R)
 	if err != nil || !bytes.Equal(got, payload) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}

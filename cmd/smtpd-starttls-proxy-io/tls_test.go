@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"crypto/tls"
 	"net"
 	"os/exec"
@@ -18,7 +17,7 @@ func TestUnderTLS(t *testing.T) {
 	for reason, secure := range map[string]bool{"TLS": true, "clear": false} {
 		client, f := proctest.Connection(t)
 		client.SetDeadline(time.Now().Add(patience))
-		s := &session{t: t, r: bufio.NewReader(client)}
+		s := &session{Client: smtptest.NewClient(t, client)}
 		s.cmd = exec.Command(filepath.Join(bin, "ucspi-tlsd"), filepath.Join(bin, "smtpd-starttls-proxy-io"), self, "smtpd")
 		s.cmd.Env = append(smtptest.OnDisk(t, "mx.example"), "PATH=/bin:/usr/bin")
 		s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr, s.cmd.WaitDelay = f, f, &s.log, patience
@@ -28,17 +27,17 @@ func TestUnderTLS(t *testing.T) {
 		f.Close()
 		var conn net.Conn = client
 		conn.Write([]byte("EHLO x\r\n"))
-		s.hears("220 mx", "250-mx", "250-STARTTLS", "250 8BITMIME")
+		s.Hears("220 mx", "250-mx", "250-STARTTLS", "250 8BITMIME")
 		if secure {
 			conn.Write([]byte("STARTTLS\r\n"))
-			s.hears("220 Ready to start TLS")
+			s.Hears("220 Ready to start TLS")
 			conn = tls.Client(client, smtptest.Believer("mx.example"))
-			s.r = bufio.NewReader(conn)
+			s.Client = smtptest.NewClient(t, conn)
 			conn.Write([]byte("EHLO y\r\n"))
-			s.hears("250-mx", "250 8BITMIME")
+			s.Hears("250-mx", "250 8BITMIME")
 		}
 		conn.Write([]byte("MAIL FROM:<a>\r\nQUIT\r\n"))
-		s.hears("250 ok", "221 mx", "")
+		s.Hears("250 ok", "221 mx", "")
 		if !secure {
 			client.Close()
 		}

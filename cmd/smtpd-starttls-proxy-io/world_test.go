@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"postrider/internal/proctest"
+	"postrider/internal/smtptest"
 )
 
 // bin is where TestMain has built what is tested. self is the smtpd below it.
@@ -89,12 +89,10 @@ func smtpd(script []string) int {
 // session is one smtpd with a client, and a helper that does UCSPI-TLS without
 // TLS: the client goes on in clear on its pipes.
 type session struct {
-	t      *testing.T
-	cmd    *exec.Cmd
+	smtptest.Client
 	client *net.UnixConn
 	helper *proctest.Helper
-	w      io.Writer // what the client says goes here: to client, unless there is TLS
-	r      *bufio.Reader
+	cmd    *exec.Cmd
 	log    bytes.Buffer
 }
 
@@ -108,7 +106,7 @@ func beginWith(t *testing.T, env []string, prog ...string) *session {
 	client, theirs := proctest.Socketpair(t)
 	client.SetDeadline(time.Now().Add(patience))
 	h := proctest.NewHelper(t)
-	s := &session{t: t, client: client, helper: h, w: client, r: bufio.NewReader(client)}
+	s := &session{Client: smtptest.NewClient(t, client), client: client, helper: h}
 	s.cmd = exec.Command(filepath.Join(bin, "smtpd-starttls-proxy-io"), prog...)
 	s.cmd.Env = append(append([]string{"PATH=/bin:/usr/bin"}, h.Env...), env...)
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr, s.cmd.ExtraFiles = theirs, theirs, &s.log, h.Files
@@ -121,30 +119,12 @@ func beginWith(t *testing.T, env []string, prog ...string) *session {
 	return s
 }
 
-func (s *session) say(text string) {
-	s.t.Helper()
-	if _, err := io.WriteString(s.w, strings.ReplaceAll(text, "|", "\r\n")+"\r\n"); err != nil {
-		s.t.Error(err)
-	}
-}
-
-// hears reads lines and compares them; "" is the end.
-func (s *session) hears(want ...string) {
-	s.t.Helper()
-	for _, w := range want {
-		line, err := s.r.ReadString('\n')
-		if got, ended := strings.CutSuffix(line, "\r\n"); got != w || w != "" && !ended {
-			s.t.Errorf("client hears %q, not %q (%v)", line, w, err)
-		}
-	}
-}
-
 // over waits for every process of the session, and gives smtpd's exit code and
 // the log.
 func (s *session) over() (code int, log string) {
-	s.t.Helper()
+	s.T.Helper()
 	if err := s.cmd.Wait(); err == exec.ErrWaitDelay {
-		s.t.Errorf("a process is left behind: %s", s.log.String())
+		s.T.Errorf("a process is left behind: %s", s.log.String())
 	}
 	return s.cmd.ProcessState.ExitCode(), s.log.String()
 }

@@ -1,6 +1,7 @@
 // Package smtptest plays the other side of a delivery: a dialogue is a text
 // file that a postmaster can read, and a scripted server that holds the client
-// to it, over any net.Conn. Production code never imports it.
+// to it, over any net.Conn. Of a program that is a server a Client is the other
+// side. Production code never imports it.
 //
 // # Dialogues
 //
