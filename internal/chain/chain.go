@@ -85,16 +85,15 @@ func (c *Chain) start(h *remote.Handover) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.policy.feed(policy)
+	p.job.feed(j.AppendTo(nil))
 	pid, err := c.launch(h, p)
 	p.closeTheirs()
 	if err != nil {
 		p.closeOurs()
 		return nil, errors.New("unable to run ucspi-tlsc: " + err.Error())
 	}
-	r := &run{pipes: p, pid: pid}
-	r.feeding.Go(func() { feed(p.policy, policy) })
-	r.feeding.Go(func() { feed(p.job, j.AppendTo(nil)) })
-	return r, nil
+	return &run{pipes: p, pid: pid}, nil
 }
 
 func (c *Chain) launch(h *remote.Handover, p *pipes) (pid int, err error) {

@@ -3,7 +3,6 @@ package chain
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -19,8 +18,8 @@ import (
 // run is one ucspi-tlsc under way, with qmail-remote-io below it.
 type run struct {
 	*pipes
-	pid     int
-	feeding sync.WaitGroup
+	pid  int
+	note []byte // what the helpers have said on descriptor 2, no more than maxNote
 
 	mu     sync.Mutex
 	reaped bool // pid is no longer ours to signal; under mu
@@ -37,19 +36,26 @@ const maxNote = 4 << 10
 // leaves no process behind.
 func (r *run) outcome(ctx context.Context, rcpts int, heard func() bool) smtp.Transaction {
 	stop := context.AfterFunc(ctx, r.kill)
-	var note []byte
-	r.feeding.Go(func() { note = drain(r.stderr, maxNote) })
 	result, err := r.listen(maxResult(rcpts), heard)
 	if err != nil {
 		r.kill()
 	}
+	shut(&r.result)
+	due := time.Now().Add(farewell)
 	timer := time.AfterFunc(farewell, r.kill)
+	for said := true; said && r.stderr != closed; {
+		if _, said = r.wait(due); said {
+			r.drain()
+		}
+	}
 	status := r.reap()
 	timer.Stop()
 	killed := !stop()
+	if r.stderr != closed {
+		r.drain()
+	}
 	r.closeOurs()
-	r.feeding.Wait()
-	return conclude(result, ending{status: status, late: killed, note: firstLine(note)})
+	return conclude(result, ending{status: status, late: killed, note: firstLine(r.note)})
 }
 
 // mayEnd is the mark of who is about to send the end of the content. He waits
@@ -66,9 +72,23 @@ var (
 // sent again, and must not be sent now.
 func (r *run) listen(limit int64, heard func() bool) (result []byte, err error) {
 	buf := make([]byte, 4<<10)
-	for marks, left := true, true; err == nil; {
-		var n int
-		n, err = r.result.Read(buf)
+	for marks, left := true, true; ; {
+		there, said := r.wait(time.Time{})
+		if said {
+			r.drain()
+		}
+		if !there {
+			continue
+		}
+		n, err := syscall.Read(r.result, buf)
+		switch {
+		case err == syscall.EINTR || err == syscall.EAGAIN:
+			continue
+		case err != nil:
+			return result, os.NewSyscallError("read", err)
+		case n == 0:
+			return result, nil
+		}
 		result = append(result, buf[:n]...)
 		for _, b := range buf[:n] {
 			marks = marks && b&0x80 != 0
@@ -78,17 +98,13 @@ func (r *run) listen(limit int64, heard func() bool) (result []byte, err error) 
 				return result, errUnheard
 			default:
 				left = false
-				r.result.Write([]byte{mayEnd}) // who is gone needs none
+				syscall.Write(r.result, []byte{mayEnd}) // who is gone needs none
 			}
 		}
 		if int64(len(result)) > limit {
 			return result, errTooMuch
 		}
 	}
-	if err == io.EOF {
-		err = nil
-	}
-	return result, err
 }
 
 // kill ends both helpers. It may come at any time.
@@ -117,12 +133,23 @@ func (r *run) reap() syscall.WaitStatus {
 	}
 }
 
-// drain keeps the first n bytes of f and reads on to its end, so that nobody
-// waits for us.
-func drain(f *os.File, n int64) []byte {
-	b, _ := io.ReadAll(io.LimitReader(f, n))
-	io.Copy(io.Discard, f)
-	return b
+// drain reads what there is on the helpers' descriptor 2, and closes it at its end.
+// What goes beyond a note is forgotten: nobody is to wait for us.
+func (r *run) drain() {
+	var buf [512]byte
+	for {
+		n, err := syscall.Read(r.stderr, buf[:])
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return
+		case err != nil || n == 0:
+			shut(&r.stderr)
+			return
+		default:
+			r.note = append(r.note, buf[:min(n, maxNote-len(r.note))]...)
+		}
+	}
 }
 
 // firstLine is what a helper has to say, without its name.
