@@ -21,6 +21,7 @@ type manner struct {
 	key        string            // of conversations held so, see trial.key; "" where none is kept
 	heloOnly   bool              // it dropped us for EHLO
 	noChunking bool              // it offers BDAT and doesn't understand it
+	plain      bool              // it refused MAIL with parameters, and was gone
 	// session is the chance to resume an earlier TLS session; nil where none is
 	// kept. It weakens to a full handshake.
 	session *tlspolicy.Session
@@ -44,6 +45,9 @@ func (m *manner) weaker(t *smtp.Transaction) bool {
 		return true
 	case t.Fault == smtp.NoChunking && !m.noChunking:
 		m.noChunking = true
+		return true
+	case t.Fault == smtp.NoParams && !m.plain:
+		m.plain = true
 		return true
 	}
 	return false
@@ -161,7 +165,7 @@ func (t *trial) old() bool {
 // the envelope, which is sealed as late as can be.
 func (t *trial) handover(m *manner, c *Candidate, peer netip.AddrPort) *Handover {
 	h := &Handover{Policy: m.policy, Session: m.session, Message: t.job.Message, QMTP: t.hop.route.QMTP, Creds: t.creds(peer),
-		Params: smtpc.Params{Helo: t.from.HeloHost, Timeout: t.Control.TimeoutRemote, HeloOnly: m.heloOnly, NoChunking: m.noChunking || t.old()}}
+		Params: smtpc.Params{Helo: t.from.HeloHost, Timeout: t.Control.TimeoutRemote, HeloOnly: m.heloOnly, NoChunking: m.noChunking || t.old(), Plain: m.plain}}
 	if t.Conns != nil && !h.QMTP {
 		h.Peer, h.Key = peer, m.key
 		h.Keep = func(c *smtpc.Conn) { t.Conns.Keep(h.Key, c) }

@@ -52,7 +52,7 @@ func stale(t *smtp.Transaction) bool {
 	if t.Stage >= smtp.AtDot {
 		return false
 	}
-	return t.Fault == smtp.Dropped || t.Fault == smtp.NoFault && leaving(t) || weary(t)
+	return t.Fault == smtp.Dropped || t.Fault == smtp.NoParams || t.Fault == smtp.NoFault && leaving(t) || weary(t)
 }
 
 // leaving reports whether a server has said that it ends the conversation, be it

@@ -41,6 +41,18 @@ func (t *talk) settled() {
 	t.dirty = t.tx.Fault == smtp.NoFault && open && !t.dotted
 }
 
+// reset makes the server forget a transaction that was given up.
+func (t *talk) reset() *smtp.Ending {
+	if !t.dirty {
+		return nil
+	}
+	r, end := t.ask(smtp.AtMail, "RSET")
+	if end == nil && !r.Positive() {
+		end = t.refused(smtp.AtMail, r)
+	}
+	return end
+}
+
 // quiet peeks at the socket below: no byte, no end.
 func quiet(nc net.Conn) bool {
 	sc, ok := below(nc).(syscall.Conn)

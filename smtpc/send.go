@@ -84,6 +84,7 @@ func (t *talk) start() {
 // rewind sets the cursors to the beginning.
 func (t *talk) rewind() {
 	t.next, t.due, t.said, t.taken, t.tx.Rcpts = smtp.AtMail, smtp.AtMail, 0, 0, nil
+	t.flown = false // whose sender was refused, was not taken
 }
 
 // converse brings a transaction to its end, and leaves nothing behind that the
@@ -91,10 +92,22 @@ func (t *talk) rewind() {
 func (t *talk) converse() {
 	defer t.settled()
 	t.run()
-	if t.begun == nil && t.settle() && t.plainer() {
-		t.rewind()
-		t.run()
-		t.settle()
+	if t.begun != nil {
+		return
+	}
+	inStep := t.settle()
+	if refused := t.tx.Reply; t.fussy() {
+		t.params = t.must
+		if inStep && t.cleared() {
+			t.rewind()
+			t.run()
+			t.settle()
+			if t.tx.Stage != smtp.AtMail || t.tx.Fault != smtp.Dropped {
+				return
+			}
+		}
+		t.shut()
+		t.tx.Ending = smtp.Ending{Stage: smtp.AtMail, Fault: smtp.NoParams, Reply: refused}
 	}
 }
 
@@ -286,16 +299,17 @@ func (t *talk) settle() bool {
 	return !t.over
 }
 
-// plainer reports whether MAIL is worth another try with fewer parameters: the
-// server may have refused not the sender but those (RFC 5321 §4.1.1.11). RSET
-// comes first if it took to the rest of the group all the same.
-func (t *talk) plainer() bool {
+// fussy reports whether MAIL is worth another try with fewer parameters: the
+// server may have refused not the sender but those (RFC 5321 §4.1.1.11).
+func (t *talk) fussy() bool {
 	refused := t.tx.Stage == smtp.AtMail && t.tx.Fault == smtp.NoFault
 	syntax := t.tx.Reply.Code == 501 || t.tx.Reply.Code == 555
-	if !refused || !syntax || t.params == t.must {
-		return false
-	}
-	t.params = t.must
+	return refused && syntax && t.params != t.must
+}
+
+// cleared says RSET if the server, which has refused MAIL, took to the rest of
+// the group all the same, and reports whether MAIL may be said again.
+func (t *talk) cleared() bool {
 	if !t.open {
 		return true
 	}
@@ -329,6 +343,9 @@ func (t *talk) prepare() *smtp.Ending {
 	if end := t.internationalize(facts); end != nil {
 		return end
 	}
+	if t.p.Plain {
+		t.params = t.must
+	}
 	if known && t.ext.Chunking && t.ext.Pipelining && !t.p.NoChunking {
 		return t.chunked(facts.Wire)
 	}
@@ -354,18 +371,6 @@ func (t *talk) internationalize(facts smtp.Facts) *smtp.Ending {
 		t.must = " SMTPUTF8"
 	}
 	return nil
-}
-
-// reset makes the server forget a transaction that was given up.
-func (t *talk) reset() *smtp.Ending {
-	if !t.dirty {
-		return nil
-	}
-	r, end := t.ask(smtp.AtMail, "RSET")
-	if end == nil && !r.Positive() {
-		end = t.refused(smtp.AtMail, r)
-	}
-	return end
 }
 
 // chunked prepares for BDAT. What fits in the first flight is encoded now, so

@@ -15,6 +15,9 @@ type Params struct {
 	HeloOnly bool
 	// NoChunking forbids BDAT: the server has been seen to break on it.
 	NoChunking bool
+	// Plain leaves out the parameters of MAIL that a message can do without: the
+	// server has refused it with them, and gone.
+	Plain bool
 	// TLS is what protects the connection already (implicit TLS, or a helper
 	// that has done the handshake); zero for cleartext.
 	TLS smtp.Security

@@ -30,6 +30,9 @@ func (o *options) converse(ctx context.Context, conn net.Conn, m *smtp.Message, 
 	}
 	t := c.Send(ctx, o.Envelope, m)
 	c.Quit()
+	if t.Fault == smtp.NoParams {
+		t.Fault = smtp.NoFault // nor for MAIL without its parameters: the refusal stands
+	}
 	return t
 }
 

@@ -147,6 +147,8 @@ func TestReports(t *testing.T) {
 		"dropped":           {"MAIL\n< 250 ok\n", nil, "", "ZConnected to mx but connection died. (#4.4.2)\n\x00"},
 		"dropped at the dot": {"MAIL\n< 250 ok\nRCPT\n< 250 ok\nDATA\n< 354 go\n.\n", nil, "Subject: x\r\n\r\n..hello\r\n",
 			"r\x00ZConnected to mx but connection died. Possible duplicate! (#4.4.2)\n\x00"},
+		"dropped with its parameters refused (C51)": {"< 220 mx\nEHLO client.example\n< 250-mx|250 SIZE\nMAIL\n< 501 no\n", hello, "",
+			"DConnected to mx but sender was rejected.\nRemote host said: 501 no\n\x00"},
 		"time-out": {"MAIL\n#", []string{"-t", "1"}, "", "ZConnected to mx but connection died. (#4.4.2)\n\x00"},
 	} {
 		args := append(append([]string{"qmail-remote-io"}, c.args...), "mx", "me@client.example", "you@mx.example")

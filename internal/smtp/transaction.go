@@ -53,10 +53,11 @@ const (
 	WouldReveal              // AUTH would send a password in clear
 	NoChunking               // BDAT is offered and not understood (RFC 3030); DATA may do
 	TLSLocal                 // our own keys or trust anchors cannot be used
+	NoParams                 // MAIL with parameters is refused, as Reply says, and there was no saying it without
 )
 
 var faultNames = [...]string{"none", "dropped", "timed out", "garbled", "too large", "needs SMTPUTF8", "partial line",
-	"message unreadable", "no TLS", "TLS failed", "no mechanism", "would reveal the password", "BDAT not understood", "TLS keys or anchors unusable"}
+	"message unreadable", "no TLS", "TLS failed", "no mechanism", "would reveal the password", "BDAT not understood", "TLS keys or anchors unusable", "parameters refused"}
 
 func (f Fault) String() string {
 	if int(f) < len(faultNames) {

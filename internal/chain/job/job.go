@@ -33,6 +33,7 @@ var ErrMalformed = errors.New("the job is malformed")
 // first byte says what the others are:
 //
 //	h helohost          t milliseconds       H HELO only      C no BDAT
+//	M a plain MAIL
 //	G greeting to come  u user               p password       c in clear too
 //	s sender, ASCII     r recipient, ASCII   . the end
 func (j *Job) AppendTo(dst []byte) []byte {
@@ -40,6 +41,7 @@ func (j *Job) AppendTo(dst []byte) []byte {
 	dst = field(dst, 't', strconv.FormatInt(j.Params.Timeout.Milliseconds(), 10))
 	dst = flag(dst, 'H', j.Params.HeloOnly)
 	dst = flag(dst, 'C', j.Params.NoChunking)
+	dst = flag(dst, 'M', j.Params.Plain)
 	dst = flag(dst, 'G', j.Greeting)
 	if j.Creds != nil {
 		dst = field(dst, 'u', j.Creds.User)
@@ -103,6 +105,8 @@ func (j *Job) set(key byte, value string) bool {
 		j.Params.HeloOnly = true
 	case 'C':
 		j.Params.NoChunking = true
+	case 'M':
+		j.Params.Plain = true
 	case 'G':
 		j.Greeting = true
 	case 'u':

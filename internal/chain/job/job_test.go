@@ -13,7 +13,7 @@ import (
 var jobs = map[string]Job{
 	"least": {Params: smtpc.Params{Timeout: time.Second}},
 	"all": {
-		Params:   smtpc.Params{Helo: "mail.example", Timeout: 20 * time.Minute, HeloOnly: true, NoChunking: true},
+		Params:   smtpc.Params{Helo: "mail.example", Timeout: 20 * time.Minute, HeloOnly: true, NoChunking: true, Plain: true},
 		Creds:    &smtpc.Credentials{User: "u", Password: "p,1:\x00\n", Clear: true},
 		Greeting: true,
 		ASCII:    &smtp.Envelope{Sender: "me@xn--e.example", Rcpts: []string{"a@xn--1.example", "b@xn--2.example"}},
