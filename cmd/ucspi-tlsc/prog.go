@@ -162,15 +162,22 @@ func (p *plumbing) close() {
 // pump carries bytes both ways until the program has ended and what it wrote is
 // with the kernel, and returns the program's exit code.
 func (c *client) pump(s *session, p *plumbing, pid int) int {
-	r := &relay{s: s, in: p.in, out: p.out, complain: func(err error) {
-		if c.verbosity > 0 {
-			complain(err.Error())
+	prog, err := fdconn.New(p.in, p.out)
+	if err != nil {
+		complain(err.Error())
+		p.close()
+		return wait(pid)
+	}
+	go func() { // ends with the peer, or with us: what it says then nobody hears
+		reading, _ := fdconn.Copy(prog, s)
+		if reading != nil {
+			s.raw.Close() // TLS is broken: what the program still says fails
+			if c.verbosity > 0 {
+				complain(reading.Error())
+			}
 		}
-	}}
-	syscall.SetNonblock(p.in, true)
-	syscall.SetNonblock(p.out, true)
-	r.run()     // ends with the program, at the latest
-	go r.rest() // ends with the peer, or with us: what it says then nobody hears
+	}()
+	fdconn.Copy(s, prog) // ends with the program, at the latest
 	code := wait(pid)
 	if c.strictEnd && code == 0 && s.truncated() {
 		complain("the peer ended without close_notify")

@@ -10,8 +10,8 @@ import (
 	"net"
 	"os"
 	"strings"
-	"time"
 
+	"postrider/internal/fdconn"
 	"postrider/tlspolicy"
 	"postrider/tlspolicy/handshake"
 )
@@ -78,7 +78,7 @@ func policyOf(o options, getenv func(string) string) tlspolicy.Policy {
 // session is an established TLS connection, as a side of a pump.
 type session struct {
 	net.Conn
-	raw     *wire
+	raw     *fdconn.Ending
 	notify  bool
 	records []string
 }
@@ -92,33 +92,38 @@ func (s *session) CloseWrite() error {
 	return s.raw.CloseWrite()
 }
 
+// CloseRead has nothing to do: TLS has no way to say that we hear no more.
+func (s *session) CloseRead() error { return nil }
+
 // truncated reports an end of the TCP stream that no close_notify announced.
 // crypto/tls doesn't say so; but after a close_notify it reads no further.
-func (s *session) truncated() bool { return s.raw.ended }
+func (s *session) truncated() bool { return s.raw.Ended() }
 
 // secure makes a session on the network descriptors.
 func (c *client) secure() (*session, int) {
-	raw, err := newWire(c.in, c.out)
+	conn, err := fdconn.New(c.in, c.out)
 	if err != nil {
 		complain(err.Error())
 		return nil, exitSystem
 	}
+	ctx, cancel := context.Background(), func() {}
 	if c.handshake > 0 {
-		raw.due = time.Now().Add(c.handshake)
+		ctx, cancel = context.WithTimeout(ctx, c.handshake)
 	}
-	secured, info, err := handshake.Secure(context.Background(), c.rules, raw)
+	defer cancel()
+	raw := &fdconn.Ending{Conn: conn}
+	secured, info, err := handshake.Secure(ctx, c.rules, raw)
 	if err != nil {
-		raw.Close()
+		conn.Close()
 		return nil, c.refused(err)
 	}
-	raw.due = time.Time{}
 	return &session{Conn: secured, raw: raw, notify: c.closeNotify, records: c.records(info)}, 0
 }
 
 func (c *client) refused(err error) int {
 	if c.verbosity > 0 {
 		what := err.Error()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 			what = "handshake timed out"
 		}
 		complain(what)
