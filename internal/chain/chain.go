@@ -111,7 +111,7 @@ func (c *Chain) launch(h *remote.Handover, p *pipes) (pid int, err error) {
 	}
 	cerr := raw.Control(func(fd uintptr) {
 		child.Files = []int{c.Message, p.null, p.theirs.stderr, p.theirs.job, p.theirs.result, p.theirs.policy, int(fd), int(fd)}
-		pid, err = startUnblocked(child)
+		pid, err = child.Start()
 	})
 	return pid, errors.Join(cerr, err)
 }

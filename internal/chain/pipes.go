@@ -2,13 +2,10 @@ package chain
 
 import (
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"postrider/internal/fdconn"
 )
 
 // pipes is what connects us with the helpers. Our ends never block: one goroutine
@@ -148,18 +145,4 @@ func (p *pipes) wait(due time.Time) (result, stderr bool) {
 			return result, stderr
 		}
 	}
-}
-
-// startUnblocked starts c with no signal blocked: qmail-rspawn keeps SIGCHLD
-// blocked while it starts us, and a child has the mask of the thread that forks.
-// A signal that we were started to ignore is set to its default by Start.
-func startUnblocked(c fdconn.Child) (int, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var none, old unix.Sigset_t
-	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, &old); err != nil {
-		return 0, err
-	}
-	defer unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
-	return c.Start()
 }

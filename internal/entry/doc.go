@@ -13,9 +13,9 @@
 //     first steps on every crash is a death by signal, which is deferred;
 //   - puts GOMAXPROCS=1 there, before the runtime starts threads for processors
 //     that one delivery does not need (a quarter of its whole cost);
-//   - asks the kernel to wake sleepers up to a millisecond late (prctl(2),
+//   - asks the kernel to wake sleepers up to four milliseconds late (prctl(2),
 //     PR_SET_TIMERSLACK), which spares the runtime's monitor a hundred wake-ups
-//     in a delivery (a seventh of its cost); helpers inherit it;
+//     in a delivery (a seventh of its cost, a fifth under TLS); helpers inherit it;
 //   - allows no descriptor above 2, until Lift, so that the runtime does not read
 //     /proc/self/mountinfo and others to count processors that GOMAXPROCS=1 makes
 //     no matter (a twentieth of a delivery's cost);

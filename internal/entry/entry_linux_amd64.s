@@ -9,7 +9,7 @@
 
 // SLACK is in nanoseconds.
 #define PR_SET_TIMERSLACK $29
-#define SLACK $1000000
+#define SLACK $4000000
 
 #define SYS_write      $1
 #define SYS_mmap       $9
@@ -87,7 +87,7 @@ TEXT begin<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ	SYS_munmap, AX
 	SYSCALL
 
-	// Wake sleepers late: a millisecond is nothing to a time-out in seconds, and
+	// Wake sleepers late: milliseconds are nothing to a time-out in seconds, and
 	// the runtime's monitor, which asks to sleep for 20 microseconds at a time,
 	// else wakes a hundred times in a delivery. A refusal is no matter.
 	MOVQ	SYS_prctl, AX

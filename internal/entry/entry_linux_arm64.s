@@ -8,7 +8,7 @@
 
 // SLACK is in nanoseconds.
 #define PR_SET_TIMERSLACK $29
-#define SLACK $1000000
+#define SLACK $4000000
 
 #define SYS_write      $64
 #define SYS_exit_group $94

@@ -43,7 +43,7 @@ func TestEntry(t *testing.T) {
 	} {
 		name := program(t, start)
 		out, complaints, status := run("-Sn 100", name)
-		want := "args [a b c] env kept procs 1 traceback crash mine 1 soft 100 child 100\n<nil> environ [ENTRY=kept] slack 1000000\n"
+		want := "args [a b c] env kept procs 1 traceback crash mine 1 soft 100 child 100\n<nil> environ [ENTRY=kept] slack 4000000\n"
 		if out != want || complaints != "" || status != 0 {
 			t.Errorf("%s: %d, %q, want %q\n%s", start, status, out, want, complaints)
 		}

@@ -28,7 +28,9 @@ type Child struct {
 // Start starts the program and returns its process id. Signals that we handle
 // or ignore have their default action in the child, except a signal that was
 // ignored before we began and that Go leaves so (SIGHUP and SIGINT, for nohup).
-// The child's signal mask is that of the calling thread.
+// The child's signal mask is that of the calling thread; Go's threads have the one
+// that we began with, but for signals that it unblocks: SIGCHLD, which qmail-rspawn
+// keeps blocked while it starts us, is one of these (os/signal).
 func (c Child) Start() (int, error) {
 	files := make([]uintptr, len(c.Files))
 	for i, fd := range c.Files {
