@@ -20,9 +20,9 @@ func (e *Engine) follow(pass *fair.Pass) func(transactions int) *remote.Next {
 	}
 }
 
-// ready reports whether a delivery in line can begin at once: nobody joins its
-// group any more.
+// ready reports whether a delivery in line can begin at once: nobody is
+// waited for who might join its group.
 func ready(offer any) bool {
 	t, ok := offer.(*trip)
-	return ok && t.group.ripe()
+	return ok && t.group.unripe() <= 0
 }

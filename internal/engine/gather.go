@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postrider/internal/fair"
@@ -13,10 +14,12 @@ const (
 	// maxGroup is how many recipients one transaction takes: RFC 5321
 	// §4.5.3.1.8 has every server take 100.
 	maxGroup = 100
-	// linger is how old a group must be before its recipients are counted.
-	// Qmail-send gives the recipients of a message one by one, a fraction of a
-	// millisecond apart; a conversation that waits in the pool would be quicker.
-	linger = 2 * time.Millisecond
+	// linger is how long nobody must have joined a group before its recipients are
+	// counted. Qmail-send gives the recipients of a message one by one, a fraction
+	// of a millisecond apart; a conversation that waits in the pool would be quicker.
+	linger = time.Millisecond
+	// lingerings is how many times linger a group may wait whom others keep joining.
+	lingerings = 4
 )
 
 // groups are the groups that may still be joined.
@@ -36,6 +39,7 @@ type group struct {
 	key  string
 	all  *groups
 	born time.Time
+	ripe atomic.Int64 // at what age, in nanoseconds, nobody is waited for any more
 
 	party    *fair.Party
 	full     chan struct{} // closed when sealed
@@ -61,6 +65,7 @@ func (gs *groups) join(key string, e smtp.Envelope) (*group, int) {
 		g = &group{key: key, all: gs, party: gs.gate.NewParty(), born: time.Now(), full: make(chan struct{}), done: make(chan struct{}), envelope: smtp.Envelope{Sender: e.Sender}}
 		gs.open[key] = g
 	}
+	g.ripe.Store(int64(min(time.Since(g.born)+gs.linger, lingerings*gs.linger)))
 	place := len(g.envelope.Rcpts)
 	g.add(e)
 	if len(g.envelope.Rcpts) == maxGroup {
@@ -87,6 +92,7 @@ func (g *group) add(e smtp.Envelope) {
 func (g *group) shut() {
 	if !g.sealed {
 		g.sealed = true
+		g.ripe.Store(0)
 		close(g.full)
 		delete(g.all.open, g.key)
 	}
@@ -94,7 +100,7 @@ func (g *group) shut() {
 
 // seal gives the group's recipients, for good.
 func (g *group) seal() smtp.Envelope {
-	if wait := g.all.linger - time.Since(g.born); wait > 0 {
+	for wait := g.unripe(); wait > 0; wait = g.unripe() {
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
@@ -108,9 +114,11 @@ func (g *group) seal() smtp.Envelope {
 	return g.envelope
 }
 
-// ripe reports whether seal would not wait. It takes no lock: the gate asks it with
-// its own held, and join enters the gate with all.mu held.
-func (g *group) ripe() bool { return time.Since(g.born) >= g.all.linger }
+// unripe is for how long seal would wait, as it looks now. It takes no lock: the
+// gate asks it with its own held, and join enters the gate with all.mu held.
+func (g *group) unripe() time.Duration {
+	return time.Duration(g.ripe.Load()) - time.Since(g.born)
+}
 
 // lead carries the group's transaction out and gives the leader's own part of
 // the outcome. Whatever happens in carry, nobody is left waiting.

@@ -113,8 +113,8 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-// TestLinger: recipients are gathered for linger, also when a conversation waits
-// that could begin at once.
+// TestLinger: recipients are gathered until none has come for linger, also when a
+// conversation waits that could begin at once.
 func TestLinger(t *testing.T) {
 	inParlour(t, func(p *parlour) {
 		p.deliver("a@example.net")
@@ -123,16 +123,32 @@ func TestLinger(t *testing.T) {
 		p.deliver("b@example.net")
 		p.at(time.Second + linger - 1)
 		p.deliver("c@example.net")
+		p.at(time.Second + 2*linger - 2)
 		p.wants("both linger", 1, 1)
-		p.at(time.Second + linger)
+		p.at(time.Second + 2*linger - 1)
 		p.wants("both are out", 1, 2)
 		p.deliver("d@example.net")
-		p.at(time.Second + 2*linger)
+		p.at(time.Second + 3*linger - 1)
 		p.wants("who comes too late goes alone", 1, 3)
 		for i := range maxGroup {
 			p.deliver(fmt.Sprintf("m%d@example.net", i))
 		}
 		p.wants("a full group waits for nobody", 1, 4)
+	})
+}
+
+// TestLingerings: a group that others keep joining goes all the same.
+func TestLingerings(t *testing.T) {
+	inParlour(t, func(p *parlour) {
+		p.deliver("a@example.net")
+		p.at(time.Second)
+		for i := range 2 * lingerings {
+			p.at(time.Second + time.Duration(i)*linger/2)
+			p.deliver(fmt.Sprintf("m%d@example.net", i))
+		}
+		p.wants("all linger", 1, 1)
+		p.at(time.Second + lingerings*linger)
+		p.wants("all are out", 1, 2)
 	})
 }
 
@@ -144,8 +160,8 @@ func TestRipe(t *testing.T) {
 	g, _ := gs.join("key", smtp.Envelope{Rcpts: []string{"a@example.net"}})
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
-	told := make(chan bool, 1)
-	go func() { told <- g.ripe() }()
+	told := make(chan time.Duration, 1)
+	go func() { told <- g.unripe() }()
 	select {
 	case <-told:
 	case <-time.After(time.Minute):
