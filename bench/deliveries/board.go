@@ -26,7 +26,7 @@ func (b *board) heading(r *rig) {
 	fmt.Fprintf(&b.head, "%s, Linux %s, %d CPUs, load %s at the start\n", runtime.Version(),
 		strings.TrimSpace(string(kernel)), runtime.NumCPU(), strings.Join(strings.Fields(string(load))[:3], " "))
 	for _, p := range r.programs {
-		fmt.Fprintf(&b.head, "%s: %s\n", p.name, p.path)
+		fmt.Fprintf(&b.head, "%s: %s\n", p.name, p.from)
 	}
 	switch {
 	case r.why == "":

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -42,7 +43,8 @@ type rig struct {
 
 // program is one that is measured.
 type program struct {
-	name, path string
+	name, from string   // from: where it was found
+	path       string   // of the copy that runs
 	settings   []string // for its environment, besides the rig's
 	other      bool     // not ours: clear only, and its home is compiled in
 }
@@ -73,7 +75,7 @@ func newRig(o options) (*rig, error) {
 		return nil, err
 	}
 	r.home = filepath.Join(r.dir, "home")
-	if err := errors.Join(r.makeHome(), r.start()); err != nil {
+	if err := errors.Join(r.copyPrograms(), r.makeHome(), r.start()); err != nil {
 		r.close()
 		return nil, err
 	}
@@ -121,7 +123,34 @@ func (r *rig) add(name, s string) error {
 		name += strconv.Itoa(n)
 	}
 	name = strings.Join(append([]string{name}, settings...), " ")
-	r.programs = append(r.programs, program{name: name, path: path, settings: settings})
+	r.programs = append(r.programs, program{name: name, from: path, settings: settings})
+	return nil
+}
+
+// copyPrograms copies what is measured, and its helpers, when the programs that do
+// nothing are built: what was just written runs up to a sixth quicker, on some
+// machines, than the same bytes in a file that has lain in the page cache for minutes.
+func (r *rig) copyPrograms() error {
+	for i := range r.programs {
+		p := &r.programs[i]
+		dir := filepath.Join(r.dir, "program"+strconv.Itoa(i))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		p.path = filepath.Join(dir, filepath.Base(p.from))
+		for _, name := range []string{filepath.Base(p.from), "qmail-remote-io", "ucspi-tlsc"} {
+			bytes, err := os.ReadFile(filepath.Join(filepath.Dir(p.from), name))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // others have no helpers
+			}
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, name), bytes, 0o755)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
