@@ -93,6 +93,10 @@ func deliver(ctx context.Context, home string) int {
 	if err != nil {
 		return 111
 	}
+	in, out := pollable(os.Stdin), pollable(os.Stdout)
+	// Not before Close has said good-bye: the front ends us when it reads the end.
+	// And not whenever the collector finds a file that nobody uses any more.
+	defer out.Close()
 	slots := limit(os.Getenv("QMAILSPAWN"))
 	d := newDeliverer(home, slots, os.LookupEnv)
 	c := spawn.Config{Limit: slots, Queue: spawn.Queue{Mess: mess, Owner: owner}}
@@ -109,7 +113,7 @@ func deliver(ctx context.Context, home string) int {
 			reload()
 		}
 	}()
-	if spawn.Serve(ctx, pollable(os.Stdin), pollable(os.Stdout), c, d) != nil {
+	if spawn.Serve(ctx, in, out, c, d) != nil {
 		return 111
 	}
 	return 0
