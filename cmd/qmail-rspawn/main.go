@@ -93,19 +93,18 @@ func deliver(ctx context.Context, home string) int {
 	if err != nil {
 		return 111
 	}
-	in, out := pollable(os.Stdin), pollable(os.Stdout)
-	// Not before Close has said good-bye: the front ends us when it reads the end.
-	// And not whenever the collector finds a file that nobody uses any more.
-	defer out.Close()
 	slots := limit(os.Getenv("QMAILSPAWN"))
 	d := newDeliverer(home, slots, os.LookupEnv)
 	c := spawn.Config{Limit: slots, Queue: spawn.Queue{Mess: mess, Owner: owner}}
-	reload := func() {} // qmail-remote reads everything anew each time
+	reload, end := func() {}, func() {} // qmail-remote reads everything anew each time
 	if e, ok := d.(*engine.Engine); ok {
 		c.Healthy, reload = e.Healthy, e.Reload
 		e.Tidy(debug.FreeOSMemory)
-		defer watch(e.Observer(), home)()
-		defer e.Close()
+		unwatch := watch(e.Observer(), home)
+		end = func() {
+			e.Close()
+			unwatch()
+		}
 	}
 	hup := hangUps()
 	go func() {
@@ -113,7 +112,7 @@ func deliver(ctx context.Context, home string) int {
 			reload()
 		}
 	}()
-	if spawn.Serve(ctx, in, out, c, d) != nil {
+	if serve(ctx, os.Stdin, os.Stdout, c, d, end) != nil {
 		return 111
 	}
 	return 0

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"os/user"
@@ -92,6 +93,17 @@ func guardReports(reports, log int) error {
 	}
 	defer null.Close()
 	return unix.Dup3(int(null.Fd()), log, 0)
+}
+
+// serve serves the front, and then ends: only when end is done may the front read the
+// end of our reports, for then it ends us. So both pipes stay in use until here, or
+// the garbage collector would close what nobody uses any more.
+func serve(ctx context.Context, stdin, stdout *os.File, c spawn.Config, d spawn.Deliverer, end func()) error {
+	in, out := pollable(stdin), pollable(stdout)
+	defer in.Close()
+	defer out.Close()
+	defer end()
+	return spawn.Serve(ctx, in, out, c, d)
 }
 
 // pollable is a pipe that this process alone has its end of, so that to wait for
