@@ -20,8 +20,17 @@ HELPERS = ucspi-tlsc ucspi-tlsd qmail-smtpd qmail-ofmipd qmail-authup checknotro
 # are instructions for it: see internal/entry.
 PLATFORM := $(shell $(GO) env GOOS GOARCH | tr '\n' ' ')
 ENTRY    := $(if $(findstring linux amd64,$(PLATFORM))$(findstring linux arm64,$(PLATFORM)),-E postrider_)
-bin/qmail-remote bin/qmail-remote-io bin/ucspi-tlsd-io: LDFLAGS += $(ENTRY:_=_start)
+REPORT   = qmail-remote qmail-remote-io ucspi-tlsd-io
+$(REPORT:%=bin/%): LDFLAGS += $(ENTRY:_=_start)
 $(HELPERS:%=bin/%): LDFLAGS += $(ENTRY:_=_helper)
+
+# Most of them end before any garbage is collected, and none is profiled: no profile,
+# no names for mappings, and, as long as Go still has it, the collector whose heap
+# touches fewer pages. GODEBUG of the environment still counts.
+COLLECTOR := $(shell GOEXPERIMENT=nogreenteagc $(GO) env GOVERSION >/dev/null 2>&1 && echo nogreenteagc)
+BRIEF      = $(REPORT:%=bin/%) $(HELPERS:%=bin/%)
+$(BRIEF): LDFLAGS += -X runtime.godebugDefault=memprofilerate=0,profstackdepth=0,decoratemappings=0
+$(BRIEF): export GOEXPERIMENT := $(or $(GOEXPERIMENT),$(COLLECTOR))
 bin/qmail-rspawn: LDFLAGS += -X main.defaultLimit=$(SPAWN)
 
 all: $(PROGRAMS:%=bin/%) bin/qmail-smtpc bin/authup bin/qmail-popup
