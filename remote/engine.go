@@ -42,10 +42,11 @@ type Resolver interface {
 	CNAMESecure(ctx context.Context, name string) (bool, error)
 }
 
-// foresight is a Resolver that can be told what will be asked of it: resolver.Alone.
+// foresight is a Resolver that can be told what will be asked of it: resolver.Alone
+// then asks it, resolver.Cache looks what it remembers.
 type foresight interface {
-	// Ahead asks all of it at once, and reports whether the answers to now are
-	// there, so that the look-ups that ask for them will not wait.
+	// Ahead reports whether the answers to now are there, so that the look-ups that
+	// ask for them will not wait. It may ask all of it for that, at once.
 	Ahead(ctx context.Context, now, later []resolver.Question) bool
 }
 

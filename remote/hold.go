@@ -12,11 +12,13 @@ import (
 
 // Hold prepares e for many deliveries: files are read, and interfaces asked for,
 // as seldom as can be, and each delivery has a tcpto table of its own. smtproutes
-// is held as it is now; who changes it must make a new Engine.
+// and the names in tlshosts and notlshosts are held as they are now; who changes them
+// must make a new Engine.
 func (e *Engine) Hold(dir string) {
 	if r, ok := e.Routes.(*routes.SMTP); ok {
 		e.Routes = r.Hold()
 	}
+	e.TLS = e.TLS.Hold()
 	e.kept = tcpto.Keep(timeoutFiles(dir))
 	e.Own = (&lately{}).has
 }

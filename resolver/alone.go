@@ -28,9 +28,10 @@ func NewAlone(c Config) *Alone {
 	return &Alone{r}
 }
 
-// Question is one that will be asked.
+// Question is one that is asked, or will be. A Cache finds names as they come; what
+// it keeps has them askable.
 type Question struct {
-	name string
+	name string // of TLSA records with port and protocol
 	typ  uint16
 }
 

@@ -64,17 +64,10 @@ type Cache struct {
 	maxNegative time.Duration
 	group       singleflight.Group
 
-	mu      sync.Mutex      // never held while waiting or copying
-	store   store           // under mu
-	flights map[key]*flight // under mu; those that group has, and no others
-	stats   CacheStats      // under mu; but Entries and Bytes, which store knows
-}
-
-// key is a look-up; find takes names as they come, store and flights have them
-// askable.
-type key struct {
-	name      string
-	typ, port uint16 // port is TLSA's, else 0
+	mu      sync.Mutex           // never held while waiting or copying
+	store   store                // under mu
+	flights map[Question]*flight // under mu; those that group has, and no others
+	stats   CacheStats           // under mu; but Entries and Bytes, which store knows
 }
 
 // found is what a look-up came to. Nobody writes to it any more, so that it may
@@ -110,14 +103,14 @@ func NewCache(r *Resolver, o CacheOptions) *Cache {
 	if o.MaxNegative <= 0 {
 		o.MaxNegative = defaultMaxNegative
 	}
-	c := &Cache{r: r, maxTTL: o.MaxTTL, maxNegative: o.MaxNegative, flights: map[key]*flight{}}
+	c := &Cache{r: r, maxTTL: o.MaxTTL, maxNegative: o.MaxNegative, flights: map[Question]*flight{}}
 	c.store.init(o.MaxEntries, o.MaxBytes)
 	return c
 }
 
 // MX is Resolver.MX.
 func (c *Cache) MX(ctx context.Context, name string) (MXAnswer, error) {
-	f, err := c.find(ctx, key{name: name, typ: typeMX})
+	f, err := c.find(ctx, OfMX(name))
 	if err != nil {
 		return MXAnswer{}, err
 	}
@@ -126,7 +119,7 @@ func (c *Cache) MX(ctx context.Context, name string) (MXAnswer, error) {
 
 // Addrs is Resolver.Addrs.
 func (c *Cache) Addrs(ctx context.Context, name string, v6 bool) (AddrAnswer, error) {
-	f, err := c.find(ctx, key{name: name, typ: addrType(v6)})
+	f, err := c.find(ctx, OfAddrs(name, v6))
 	if err != nil {
 		return AddrAnswer{}, err
 	}
@@ -135,7 +128,7 @@ func (c *Cache) Addrs(ctx context.Context, name string, v6 bool) (AddrAnswer, er
 
 // TLSA is Resolver.TLSA.
 func (c *Cache) TLSA(ctx context.Context, port uint16, name string) (TLSAAnswer, error) {
-	f, err := c.find(ctx, key{name, typeTLSA, port})
+	f, err := c.find(ctx, OfTLSA(port, name))
 	if err != nil {
 		return TLSAAnswer{}, err
 	}
@@ -144,7 +137,7 @@ func (c *Cache) TLSA(ctx context.Context, port uint16, name string) (TLSAAnswer,
 
 // CNAMESecure is Resolver.CNAMESecure.
 func (c *Cache) CNAMESecure(ctx context.Context, name string) (secure bool, err error) {
-	f, err := c.find(ctx, key{name: name, typ: typeCNAME})
+	f, err := c.find(ctx, Question{name, typeCNAME})
 	if err != nil {
 		return false, err
 	}
@@ -172,20 +165,34 @@ func (c *Cache) Stats() CacheStats {
 }
 
 // find answers k from memory or asks. Errors are *Error.
-func (c *Cache) find(ctx context.Context, k key) (*found, error) {
+func (c *Cache) find(ctx context.Context, k Question) (*found, error) {
 	f := c.recall(k)
 	if f == nil {
 		f = c.fetch(ctx, k)
 	}
 	if f.kind != 0 {
-		return nil, &Error{Kind: f.kind, Name: k.asked(), Type: typeName(k.typ), Secure: f.secure, Err: f.cause}
+		return nil, &Error{Kind: f.kind, Name: k.name, Type: typeName(k.typ), Secure: f.secure, Err: f.cause}
 	}
 	return f, nil
 }
 
+// Ahead reports whether the answers to now are remembered, so that the look-ups
+// that ask for them need not wait; nothing is asked.
+func (c *Cache) Ahead(_ context.Context, now, _ []Question) bool {
+	at := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, q := range now {
+		if c.store.get(q, at) == nil {
+			return false
+		}
+	}
+	return true
+}
+
 // recall is what is remembered of k, or nil. Names mostly come as they are kept,
 // so they are not looked at first.
-func (c *Cache) recall(k key) *found {
+func (c *Cache) recall(k Question) *found {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,7 +205,7 @@ func (c *Cache) recall(k key) *found {
 }
 
 // fetch asks k, or waits with others who do, until ctx ends.
-func (c *Cache) fetch(ctx context.Context, k key) *found {
+func (c *Cache) fetch(ctx context.Context, k Question) *found {
 	if ctx.Err() != nil {
 		return &found{kind: Temporary, cause: context.Cause(ctx)}
 	}
@@ -224,7 +231,7 @@ func (c *Cache) fetch(ctx context.Context, k key) *found {
 // join makes the caller one of those who wait for k, unless it is remembered by
 // now. What is found is remembered before its flight is gone, so that under mu
 // there is always one or the other.
-func (c *Cache) join(k key) (*flight, *found, <-chan singleflight.Result) {
+func (c *Cache) join(k Question) (*flight, *found, <-chan singleflight.Result) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -244,7 +251,7 @@ func (c *Cache) join(k key) (*flight, *found, <-chan singleflight.Result) {
 }
 
 // launch readies a flight; mu is held.
-func (c *Cache) launch(k key) *flight {
+func (c *Cache) launch(k Question) *flight {
 	k.name = strings.Clone(k.name) // not all of what the caller cut it from
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &flight{end: cancel}
@@ -263,7 +270,7 @@ func (c *Cache) launch(k key) *flight {
 }
 
 // leave is for one who waits no more; a flight without any is given up.
-func (c *Cache) leave(k key, f *flight) {
+func (c *Cache) leave(k Question, f *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f.waiting--; f.waiting == 0 {
@@ -274,7 +281,7 @@ func (c *Cache) leave(k key, f *flight) {
 
 // land lets nobody join f any more. It reports false when that was so already:
 // what f finds is then not to be remembered. mu is held.
-func (c *Cache) land(k key, f *flight) bool {
+func (c *Cache) land(k Question, f *flight) bool {
 	if c.flights[k] != f {
 		return false
 	}
@@ -285,8 +292,8 @@ func (c *Cache) land(k key, f *flight) bool {
 
 // look asks k itself, and says for how long what it finds is to be kept; 0 is not
 // at all.
-func (c *Cache) look(ctx context.Context, k key) (*found, time.Duration) {
-	a, ttl, err := c.r.ask(ctx, k.asked(), k.typ)
+func (c *Cache) look(ctx context.Context, k Question) (*found, time.Duration) {
+	a, ttl, err := c.r.ask(ctx, k.name, k.typ)
 	f := &found{}
 	if err == nil {
 		err = f.read(a, k)
@@ -308,7 +315,7 @@ func (c *Cache) look(ctx context.Context, k key) (*found, time.Duration) {
 }
 
 // read takes from an answer to k what is kept of it; the message is not.
-func (f *found) read(a answer, k key) error {
+func (f *found) read(a answer, k Question) error {
 	f.secure = a.secure
 	switch k.typ {
 	case typeMX:
@@ -339,15 +346,7 @@ func cloneTLSA(records []TLSA) []TLSA {
 	return out
 }
 
-// asked is the name that k asks for.
-func (k key) asked() string {
-	if k.typ == typeTLSA {
-		return tlsaName(k.port, k.name)
-	}
-	return k.name
-}
-
-// flight is k as singleflight wants it.
-func (k key) flight() string {
-	return string([]byte{byte(k.typ >> 8), byte(k.typ), byte(k.port >> 8), byte(k.port)}) + k.name
+// flight is q as singleflight wants it.
+func (q Question) flight() string {
+	return string([]byte{byte(q.typ >> 8), byte(q.typ)}) + q.name
 }

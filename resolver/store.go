@@ -16,7 +16,7 @@ const (
 
 // entry is what a Cache keeps. But for its places it does not change.
 type entry struct {
-	key
+	Question
 	*found
 	until time.Time // it holds before this moment
 	size  int       // bytes, nearly
@@ -29,7 +29,7 @@ type entry struct {
 type store struct {
 	maxEntries, maxBytes int
 
-	entries map[key]*entry
+	entries map[Question]*entry
 	soon    expiry
 	ring    entry // its older is the one used last, its newer the one least recently
 	bytes   int
@@ -43,13 +43,13 @@ func (s *store) init(maxEntries, maxBytes int) {
 
 // clear drops all entries, and the memory of the map too.
 func (s *store) clear() {
-	s.entries, s.soon, s.bytes = map[key]*entry{}, nil, 0
+	s.entries, s.soon, s.bytes = map[Question]*entry{}, nil, 0
 	s.ring.newer, s.ring.older = &s.ring, &s.ring
 }
 
 // newEntry is an entry with its size.
-func newEntry(k key, f *found, until time.Time) *entry {
-	e := &entry{key: k, found: f, until: until}
+func newEntry(k Question, f *found, until time.Time) *entry {
+	e := &entry{Question: k, found: f, until: until}
 	e.size = entrySize + len(k.name) + 24*cap(f.mx) + 24*cap(f.addrs) + len(f.canonical) + 32*cap(f.tlsa)
 	for _, m := range f.mx {
 		e.size += len(m.Host) + 4 // rounded up, on the average
@@ -61,7 +61,7 @@ func newEntry(k key, f *found, until time.Time) *entry {
 }
 
 // get is the entry for k that holds now, or nil; it is the one used last then.
-func (s *store) get(k key, now time.Time) *entry {
+func (s *store) get(k Question, now time.Time) *entry {
 	e := s.entries[k]
 	if e == nil {
 		return nil
@@ -81,7 +81,7 @@ func (s *store) get(k key, now time.Time) *entry {
 // entries go first, then those least recently used. It returns how many of the
 // latter. An entry that all the room would not hold is left out.
 func (s *store) put(e *entry, now time.Time) (evicted uint64) {
-	if old := s.entries[e.key]; old != nil {
+	if old := s.entries[e.Question]; old != nil {
 		s.remove(old)
 	}
 	for i := 0; i < maxSweep && s.expired(now); i++ {
@@ -98,7 +98,7 @@ func (s *store) put(e *entry, now time.Time) (evicted uint64) {
 		s.remove(s.ring.newer)
 		evicted++
 	}
-	s.entries[e.key] = e
+	s.entries[e.Question] = e
 	s.bytes += e.size
 	s.link(e)
 	heap.Push(&s.soon, e)
@@ -111,7 +111,7 @@ func (s *store) expired(now time.Time) bool {
 }
 
 func (s *store) remove(e *entry) {
-	delete(s.entries, e.key)
+	delete(s.entries, e.Question)
 	s.bytes -= e.size
 	e.unlink()
 	heap.Remove(&s.soon, e.place)

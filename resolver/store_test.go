@@ -27,9 +27,9 @@ func (s *sketch) bytes() (n int) {
 	return n
 }
 
-func (s *sketch) get(k key, now time.Time) *entry {
-	s.drop(func(e *entry) bool { return e.key == k && !now.Before(e.until) })
-	i := slices.IndexFunc(s.row, func(e *entry) bool { return e.key == k })
+func (s *sketch) get(k Question, now time.Time) *entry {
+	s.drop(func(e *entry) bool { return e.Question == k && !now.Before(e.until) })
+	i := slices.IndexFunc(s.row, func(e *entry) bool { return e.Question == k })
 	if i < 0 {
 		return nil
 	}
@@ -39,7 +39,7 @@ func (s *sketch) get(k key, now time.Time) *entry {
 }
 
 func (s *sketch) put(e *entry, now time.Time) (evicted uint64) {
-	s.drop(func(old *entry) bool { return old.key == e.key || !now.Before(old.until) })
+	s.drop(func(old *entry) bool { return old.Question == e.Question || !now.Before(old.until) })
 	if e.size > s.maxBytes {
 		return 0
 	}
@@ -55,8 +55,8 @@ func (s *store) check(t *testing.T) (row []*entry) {
 	bytes := 0
 	for e := s.ring.newer; e != &s.ring; e = e.newer {
 		row, bytes = append(row, e), bytes+e.size
-		if s.entries[e.key] != e || s.soon[e.place] != e || e.newer.older != e || e.older.newer != e {
-			t.Fatalf("%v is not where it says", e.key)
+		if s.entries[e.Question] != e || s.soon[e.place] != e || e.newer.older != e || e.older.newer != e {
+			t.Fatalf("%v is not where it says", e.Question)
 		}
 	}
 	for i, e := range s.soon {
@@ -84,7 +84,7 @@ func TestStore(t *testing.T) {
 		now := time.Now()
 		for step := range 400 {
 			now = now.Add(time.Duration(rnd.IntN(3)) * time.Second)
-			k := key{name: fmt.Sprint(rnd.IntN(20)), typ: dns.TypeA}
+			k := Question{name: fmt.Sprint(rnd.IntN(20)), typ: dns.TypeA}
 			if rnd.IntN(2) == 0 {
 				if got, want := s.get(k, now), plain.get(k, now); got != want {
 					t.Fatalf("seed %d, step %d: %v, want %v", seed, step, got, want)
@@ -114,19 +114,19 @@ func TestStoreCrowd(t *testing.T) {
 	s.init(1000, 1<<20)
 	now := time.Now()
 	for i := range 1000 {
-		s.put(newEntry(key{name: fmt.Sprint(i)}, &found{}, now.Add(time.Second)), now)
+		s.put(newEntry(Question{name: fmt.Sprint(i)}, &found{}, now.Add(time.Second)), now)
 	}
 	now = now.Add(time.Second)
-	s.put(newEntry(key{name: "new"}, &found{}, now.Add(time.Hour)), now)
+	s.put(newEntry(Question{name: "new"}, &found{}, now.Add(time.Hour)), now)
 	if n := len(s.check(t)); n != 1000-maxSweep+1 {
 		t.Errorf("%d entries", n)
 	}
-	big := newEntry(key{name: "big"}, &found{canonical: strings.Repeat("x", 1<<20-2*entrySize-20)}, now.Add(time.Hour))
+	big := newEntry(Question{name: "big"}, &found{canonical: strings.Repeat("x", 1<<20-2*entrySize-20)}, now.Add(time.Hour))
 	if n := s.put(big, now); n != 0 || len(s.check(t)) != 2 {
 		t.Errorf("%d evicted, %d entries", n, len(s.entries))
 	}
 	for i := range 1000 {
-		if s.get(key{name: fmt.Sprint(i)}, now) != nil {
+		if s.get(Question{name: fmt.Sprint(i)}, now) != nil {
 			t.Fatalf("%d still holds", i)
 		}
 	}
@@ -151,7 +151,7 @@ func TestStoreBytes(t *testing.T) {
 			for j := range mx {
 				f.mx = append(f.mx, MX{Host: fmt.Sprintf("mx%d.mail.domain-%d.example", j, i)})
 			}
-			s.put(newEntry(key{name: fmt.Sprintf("domain-%d.example", i)}, f, now.Add(time.Hour)), now)
+			s.put(newEntry(Question{name: fmt.Sprintf("domain-%d.example", i)}, f, now.Add(time.Hour)), now)
 		}
 		took := heap() - before
 		if s.bytes < took*3/4 || s.bytes > took*4/3 {

@@ -47,6 +47,7 @@ type Rules struct {
 	cfg          Config
 	destinations map[string][]demand // by sigil and name, see destinations.go
 	certs        map[string]clientCert
+	hosts        map[string]map[string]bool // names in tlshosts and notlshosts, as far as Hold has listed them
 	complaints   []string
 }
 

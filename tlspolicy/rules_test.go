@@ -176,9 +176,8 @@ func TestLocalTrouble(t *testing.T) {
 		{"unreadable notlshosts", Config{Hosts: brokenFS("notlshosts/mx.example.net")}, []string{"control/notlshosts/mx.example.net"}},
 		{"unreadable exhaustivelist", Config{Hosts: brokenFS("tlshosts/exhaustivelist")}, []string{"control/tlshosts/exhaustivelist"}},
 	} {
-		r := New(tt.c)
 		d := Destination{Domain: "example.net", Host: "mx.example.net"}
-		_, err := r.Decide(d)
+		_, err := New(tt.c).Decide(d)
 		wantFailure(t, tt.why, err, Local, tt.texts...)
 	}
 	// TLSA records are as good as anchors for a rule that names none.
@@ -197,6 +196,42 @@ func (b brokenFS) Open(name string) (fs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
 	}
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// unlisted is a directory of which only its names can be asked for.
+type unlisted struct{ fs.StatFS }
+
+func (unlisted) ReadDir(name string) ([]fs.DirEntry, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+}
+
+// TestHold: what is there when rules are held is looked at as ever, what is not is
+// not looked for again; where names cannot be listed, each is.
+func TestHold(t *testing.T) {
+	there := fstest.MapFS{"tlshosts/a.example.pem": {}, "notlshosts/b.example": {}}
+	for what, hosts := range map[string]struct {
+		fs.FS
+		late Mode // of what comes afterwards
+	}{
+		"listed": {there, Opportunistic}, "not to be listed": {unlisted{there}, None},
+	} {
+		delete(there, "notlshosts/c.example")
+		r := New(Config{Home: "/home", Anchors: "/a", Hosts: hosts.FS}).Hold()
+		there["notlshosts/c.example"] = &fstest.MapFile{}
+		for host, want := range map[string]Mode{"a.example": Verify, "b.example": None, "c.example": hosts.late, "d.example": Opportunistic} {
+			if p, err := r.Decide(Destination{Domain: "example.net", Host: host}); err != nil || p.Mode != want {
+				t.Errorf("%s: %s: mode %v, %v, want %v", what, host, p.Mode, err, want)
+			}
+		}
+		delete(there, "notlshosts/b.example")
+		if p, err := r.Decide(Destination{Domain: "example.net", Host: "b.example"}); err != nil || p.Mode != Opportunistic {
+			t.Errorf("%s: what went away is still there: %v, %v", what, p.Mode, err)
+		}
+		there["notlshosts/b.example"] = &fstest.MapFile{}
+	}
+	if p, err := New(Config{}).Hold().Decide(Destination{Host: "a.example"}); err != nil || p.Mode != None {
+		t.Errorf("without a directory: %v, %v", p.Mode, err)
+	}
 }
 
 // openedFS remembers what was asked for.

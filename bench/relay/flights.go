@@ -66,7 +66,6 @@ func (f *flights) fromClient(p []byte) {
 	if !ok {
 		return
 	}
-	f.Packets++
 	c := f.flows[s.src]
 	switch {
 	case s.syn:
@@ -95,7 +94,6 @@ func (f *flights) fromServer(p []byte) {
 	if !ok {
 		return
 	}
-	f.Packets++
 	c := f.flows[s.dst]
 	if c != nil && c.state == spoken && (s.syn || len(s.payload) > 0) {
 		c.state = answered

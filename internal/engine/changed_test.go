@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +51,9 @@ var changes = []change{
 	{name: "whom to believe, in the file", file: "a.pem", replaced: true, trust: "control/a.pem\n", rule: "example.net:\n", were: "mail.example TLS", are: "mail.example TLS"},
 	{name: "whom to believe, though nobody asks", file: "a.pem", replaced: true, trust: "control/a.pem\n", were: "mail.example TLS"},
 	{name: "client certificate, in the file", file: "client.pem", replaced: true, certs: "example.com:control/client.pem\n", trust: "control/a.pem\n", were: "mail.example TLS with client.example", are: "mail.example TLS with client.example"},
+	{name: "anchors of the host's own", file: "tlshosts/mx.example.net.pem", after: smtptest.AuthorityPEM(), were: "mail.example", are: "mail.example TLS"},
+	{name: "no TLS with the host", file: "notlshosts/mx.example.net", after: "\n", trust: "control/a.pem\n", were: "mail.example TLS", are: "mail.example"},
+	{name: "no TLS but with hosts that are listed", file: "tlshosts/exhaustivelist", after: "\n", trust: "control/a.pem\n", were: "mail.example TLS", are: "mail.example"},
 	{name: "client certificate", file: "domaincerts", after: "example.com:control/client.pem\n", trust: "control/a.pem\n", were: "mail.example TLS", are: "mail.example TLS with client.example"},
 }
 
@@ -158,9 +162,17 @@ type office struct {
 	serving, delivering sync.WaitGroup
 }
 
-// control writes a control file, for the deliveries that begin from now on.
+// control writes a control file, for the deliveries that begin from now on. An empty
+// one in a directory is none: those count that are there.
 func (o *office) control(file, text string) {
-	if err := os.WriteFile(o.home+"/control/"+file, []byte(text), 0o644); err != nil {
+	name := o.home + "/control/" + file
+	err := os.MkdirAll(filepath.Dir(name), 0o755)
+	if inside := strings.Contains(file, "/"); inside && text == "" {
+		os.Remove(name)
+	} else if err == nil {
+		err = os.WriteFile(name, []byte(text), 0o644)
+	}
+	if err != nil {
 		o.t.Fatal(err)
 	}
 	o.engine.stage(o.zone, func(_ context.Context, from netip.Addr, _ netip.AddrPort) (net.Conn, error) {
