@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postrider/internal/dnstest"
@@ -66,6 +67,36 @@ func (s *far) converse(conn net.Conn) {
 // says is an answer of records, whatever the question.
 func says(records ...string) func(q []byte) []byte {
 	return func(q []byte) []byte { return reply(q, nil, records...) }
+}
+
+// Ahead says what is remembered, asks nothing, and counts nothing.
+func TestCacheAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &far{answer: says("mx.example.net. 60 IN A 192.0.2.1")}
+		c := s.cache(resolver.CacheOptions{})
+		defer c.Flush()
+		known := []resolver.Question{resolver.OfAddrs("mx.example.net", false)}
+		unknown := []resolver.Question{known[0], resolver.OfTLSA(25, "mx.example.net")}
+		ahead := func(when string, now []resolver.Question, want bool) {
+			t.Helper()
+			if got := c.Ahead(t.Context(), now, unknown); got != want {
+				t.Errorf("%s: %v", when, got)
+			}
+		}
+		ahead("nothing to know", nil, true)
+		ahead("before it is asked", known, false)
+		if _, err := c.Addrs(t.Context(), "mx.example.net", false); err != nil {
+			t.Fatal(err)
+		}
+		before := c.Stats()
+		ahead("as long as it holds", known, true)
+		ahead("one of two", unknown, false)
+		if after := c.Stats(); after != before || s.asked.Load() != 1 {
+			t.Errorf("%+v, were %+v; %d asked", after, before, s.asked.Load())
+		}
+		time.Sleep(time.Minute)
+		ahead("when it holds no more", known, false)
+	})
 }
 
 // One name in any spelling is one entry, and failures have the caller's; other

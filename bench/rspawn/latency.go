@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"postrider/bench/relay"
 	"postrider/internal/dnstest"
 	"postrider/internal/nettest"
 	"postrider/internal/spawn"
@@ -30,8 +31,9 @@ var trials = []trial{
 	{name: "clear, in line for one host", cold: 5, reused: 1, queue: true},
 }
 
-// passes is how many times inflight deliveries are streamed.
-const passes = 4
+// How many times inflight deliveries are streamed: passes where each destination is
+// a new one, laps on conversations that there are.
+const passes, laps = 4, 20
 
 func latency(o options) error {
 	if err := (nettest.Space{}).Enter(); err != nil {
@@ -51,7 +53,7 @@ func latency(o options) error {
 	}
 	defer names.Close()
 	os.Setenv("DNSCACHEIP", names.Addr().String())
-	fmt.Printf("round trip %v, DNS %v an answer; %d bytes; each delivery to a destination of its own; medians of %d rounds.\n", o.rtt, o.dns, o.size, o.rounds)
+	fmt.Printf("round trip %v, DNS %v an answer; %d bytes, TCP %s; each delivery to a destination of its own; medians of %d rounds.\n", o.rtt, o.dns, o.size, relay.Congestion(), o.rounds)
 	fmt.Println("burst: all begin in one instant. steady: they begin evenly spread, as many as end in the least time there is.")
 	fmt.Printf("%-28s %-14s %9s %9s %8s %8s %10s %9s\n", "", "", "in flight", "least ms", "p50 ms", "p99 ms", "p50/least", "connects")
 	for _, t := range trials {
@@ -172,10 +174,10 @@ func (t *trial) round(o options, client *rpc.Client, inflight int, figures []*fi
 			if _, err = stream(u, client, inflight, 4*f.least, all); err != nil {
 				break
 			}
-			for len(all) < passes*inflight {
+			for len(all) < laps*inflight {
 				all = append(all, all...)
 			}
-			p, err = stream(u, client, inflight, f.least, all[:passes*inflight])
+			p, err = stream(u, client, inflight, f.least, all[:laps*inflight])
 		}
 		if err != nil {
 			u.end()
