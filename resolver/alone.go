@@ -46,8 +46,9 @@ func OfTLSA(port uint16, name string) Question { return Question{tlsaName(port, 
 
 const (
 	// glance is how long Ahead waits. A question that has no answer by then is
-	// asked once more, with all the patience there is.
-	glance = 300 * time.Millisecond
+	// asked once more, with all the patience there is; so it is a part of what a
+	// server that swallows questions for AAAA costs every delivery.
+	glance = 150 * time.Millisecond
 	// maxAhead is how many questions may be under way.
 	maxAhead = 60
 )
