@@ -38,7 +38,7 @@ func OpenTUN(name string, addr netip.Prefix) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// congestion is whose namespace it is that reads it.
+// congestion is where a process reads, and sets, what its network namespace does.
 const congestion = "/proc/sys/net/ipv4/tcp_congestion_control"
 
 // even gives the namespace a congestion control that sends a window at once, as
@@ -66,13 +66,8 @@ func configure(fd int, name string, addr netip.Prefix) error {
 	if err != nil {
 		return err
 	}
-	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
-		return err
-	}
-	// What is written at once comes as one packet, as between network cards: cutting
-	// it up, and summing it, is work of both ends that no real line makes them do here.
-	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, unix.TUN_F_CSUM|unix.TUN_F_TSO4); err != nil {
 		return err
 	}
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -111,10 +106,6 @@ type Relay struct {
 	mu   sync.Mutex
 	seen flights // under mu
 }
-
-// offload is the size of what stands before each packet (struct virtio_net_hdr): how
-// the kernel at the other end is to cut it up.
-const offload = 10
 
 // packet is one on its way.
 type packet struct {
@@ -161,15 +152,14 @@ func (r *Relay) join(clients, servers int) error {
 // packet when it comes in. The delay is the same for all, so they stay in order.
 //
 // It has a thread of its own and asks the kernel itself: the runtime's poller counts
-// whole milliseconds, and a goroutine for each end of the queue cost the processors
-// more than both ends of the conversations did. What is found at once, the segments
-// of one flight, goes on at once.
+// whole milliseconds, and a goroutine at each end of a queue would be woken twice for
+// each packet. What is found at once, the segments of one flight, goes on at once.
 func (r *Relay) carry(from, to int, hear func(*flights, []byte)) error {
 	runtime.LockOSThread()
 	// A refusal only makes the line a little longer.
 	unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	var way, free []packet
-	buf := make([]byte, offload+1<<16)
+	buf := make([]byte, 2048)
 	for {
 		if err := await(from, way); err != nil {
 			return err
@@ -190,7 +180,7 @@ func (r *Relay) carry(from, to int, hear func(*flights, []byte)) error {
 			}
 			way = append(way, packet{due, append(p.data[:0], buf[:n]...)})
 			r.mu.Lock()
-			hear(&r.seen, buf[min(offload, n):n])
+			hear(&r.seen, buf[:n])
 			r.mu.Unlock()
 		}
 		gone := 0
