@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// queueLength is how many packets an interface, and the relay, hold: more than
-// any case has in flight, for what is dropped is sent again much later.
+// queueLength is how many packets an interface holds: more than any case has in
+// flight, for what is dropped is sent again much later.
 const queueLength = 1 << 14
 
 // OpenTUN makes an interface of the calling process's namespace whose packets

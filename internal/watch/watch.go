@@ -19,7 +19,7 @@ type Set struct {
 	age    uint64
 	seen   []stamp // of paths
 	homes  []stamp // of dirs
-	links  []int   // paths that are symbolic links
+	links  []int   // paths that notes do not tell all of: symbolic links, mostly
 	looked time.Time
 }
 
@@ -137,8 +137,11 @@ func (s *Set) arm() {
 		switch st.Mode & syscall.S_IFMT {
 		case syscall.S_IFLNK:
 			s.links = append(s.links, i)
+			s.notes.watch(len(s.dirs)+i, p) // of the directory, if it leads to one
 		case syscall.S_IFDIR:
-			s.notes.watch(len(s.dirs)+i, p) // at worst it is noticed within a second
+			if !s.notes.watch(len(s.dirs)+i, p) {
+				s.links = append(s.links, i)
+			}
 		}
 	}
 }

@@ -70,6 +70,7 @@ var changes = []struct {
 		p.must(os.Symlink("next", p.path("way")))
 	}},
 	{"a name comes into a watched directory", func(p place) { p.write("ctl/d/y", "") }},
+	{"a name comes into a directory behind a link", func(p place) { p.write("target/y", "") }},
 	{"a name leaves a watched directory", func(p place) { p.must(os.Remove(p.path("ctl/d/x"))) }},
 }
 
@@ -84,7 +85,8 @@ func newPlace(t *testing.T) (place, []string) {
 	p.write("target/c", "c")
 	p.must(os.Symlink("../elsewhere/b", p.path("ctl/l")))
 	p.must(os.Symlink("target", p.path("way")))
-	return p, []string{p.path("ctl/a"), p.path("ctl/new"), p.path("ctl/l"), p.path("ctl/d"), p.path("way/c"), p.path("nowhere/at/all")}
+	p.must(os.Symlink("../target", p.path("ctl/dl")))
+	return p, []string{p.path("ctl/dl"), p.path("ctl/a"), p.path("ctl/new"), p.path("ctl/l"), p.path("ctl/d"), p.path("way/c"), p.path("nowhere/at/all")}
 }
 
 func TestChanges(t *testing.T) {
