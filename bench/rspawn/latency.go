@@ -35,6 +35,9 @@ var trials = []trial{
 // a new one, laps on conversations that there are.
 const passes, laps = 4, 20
 
+// messages is how many there are. Consecutive deliveries are never of the same.
+const messages = 2 * spawn.MaxLimit
+
 func latency(o options) error {
 	if err := (nettest.Space{}).Enter(); err != nil {
 		return fmt.Errorf("no network of our own: %w", err)
@@ -143,7 +146,7 @@ func (t *trial) round(o options, client *rpc.Client, inflight int, figures []*fi
 	if t.queue {
 		o.perhost = 1
 	}
-	home, err := makeHome(o, 1, control)
+	home, err := makeHome(o, messages, control)
 	defer os.RemoveAll(home)
 	if err == nil {
 		err = client.Call("far.Serve", t.Mail, nil)
@@ -193,7 +196,7 @@ func (t *trial) round(o options, client *rpc.Client, inflight int, figures []*fi
 func named(kind string, n int) []job {
 	jobs := make([]job, n)
 	for i := range jobs {
-		jobs[i] = job{1, fmt.Sprintf("r@%s%d.example", kind, i)}
+		jobs[i] = job{i%messages + 1, fmt.Sprintf("r@%s%d.example", kind, i)}
 	}
 	return jobs
 }
@@ -230,12 +233,8 @@ func stream(u *unit, client *rpc.Client, inflight int, least time.Duration, jobs
 func (t *trial) line(u *unit, client *rpc.Client) (pace, error) {
 	const n = 60 // on one connection
 	jobs := make([]job, n)
-	for i := range jobs { // lest they share a transaction
-		jobs[i] = job{i + 2, fmt.Sprintf("r%d@d0.example", i)}
-		link := fmt.Sprintf("%s/queue/mess/0/%d", u.home, i+2)
-		if err := os.Link(u.home+"/queue/mess/0/1", link); err != nil && !os.IsExist(err) {
-			return pace{}, err
-		}
+	for i := range jobs {
+		jobs[i] = job{i + 1, fmt.Sprintf("r%d@d0.example", i)}
 	}
 	_, all, err := u.deliver(jobs, n)
 	if err != nil {

@@ -109,6 +109,7 @@ type trip struct {
 // prepare finds out where a delivery goes, and who goes along. Without a trip, the
 // outcome says why.
 func (e *Engine) prepare(ctx context.Context, d *spawn.Delivery, watch *observe.Delivery) (*trip, *report.Outcome) {
+	defer d.Row.Placed()
 	message, err := smtp.ReadMessage(d.Message, &e.rooms)
 	if err != nil {
 		return nil, &report.Outcome{Cause: report.UnreadableMessage}
@@ -140,7 +141,7 @@ func (e *Engine) prepare(ctx context.Context, d *spawn.Delivery, watch *observe.
 	if job.Envelope.NeedsUTF8() {
 		key += "\x00" + d.Recipient // what only some servers take is nobody else's trouble
 	}
-	t.group, t.place = e.groups.join(key, job.Envelope)
+	t.group, t.place = e.groups.join(key, job.Envelope, d.Row)
 	return t, nil
 }
 

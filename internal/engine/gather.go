@@ -8,6 +8,7 @@ import (
 	"postrider/internal/fair"
 	"postrider/internal/report"
 	"postrider/internal/smtp"
+	"postrider/internal/spawn"
 )
 
 const (
@@ -15,8 +16,9 @@ const (
 	// §4.5.3.1.8 has every server take 100.
 	maxGroup = 100
 	// linger is how long nobody must have joined a group before its recipients are
-	// counted. Qmail-send gives the recipients of a message one by one, a fraction
-	// of a millisecond apart; a conversation that waits in the pool would be quicker.
+	// counted, unless it is known that nobody will (spawn.Row). Qmail-send gives the
+	// recipients of a message one by one, a fraction of a millisecond apart; a
+	// conversation that waits in the pool would be quicker.
 	linger = time.Millisecond
 	// lingerings is how many times linger a group may wait whom others keep joining.
 	lingerings = 4
@@ -38,6 +40,7 @@ func newGroups(gate *fair.Gate) *groups {
 type group struct {
 	key  string
 	all  *groups
+	row  *spawn.Row // the leader's, whose end is that of waiting for others
 	born time.Time
 	ripe atomic.Int64 // at what age, in nanoseconds, nobody is waited for any more
 
@@ -53,7 +56,7 @@ type group struct {
 // join adds a recipient to the open group of that key, or begins one, also where
 // that one runs already and has as many slots as its destination may keep. The
 // member at place 0 leads; all others wait.
-func (gs *groups) join(key string, e smtp.Envelope) (*group, int) {
+func (gs *groups) join(key string, e smtp.Envelope, row *spawn.Row) (*group, int) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	g := gs.open[key]
@@ -62,7 +65,7 @@ func (gs *groups) join(key string, e smtp.Envelope) (*group, int) {
 		g = nil
 	}
 	if g == nil {
-		g = &group{key: key, all: gs, party: gs.gate.NewParty(), born: time.Now(), full: make(chan struct{}), done: make(chan struct{}), envelope: smtp.Envelope{Sender: e.Sender}}
+		g = &group{key: key, all: gs, row: row, party: gs.gate.NewParty(), born: time.Now(), full: make(chan struct{}), done: make(chan struct{}), envelope: smtp.Envelope{Sender: e.Sender}}
 		gs.open[key] = g
 	}
 	g.ripe.Store(int64(min(time.Since(g.born)+gs.linger, lingerings*gs.linger)))
@@ -105,8 +108,9 @@ func (g *group) seal() smtp.Envelope {
 		select {
 		case <-t.C:
 		case <-g.full:
-			t.Stop()
+		case <-g.row.Over():
 		}
+		t.Stop()
 	}
 	g.all.mu.Lock()
 	defer g.all.mu.Unlock()
@@ -117,6 +121,9 @@ func (g *group) seal() smtp.Envelope {
 // unripe is for how long seal would wait, as it looks now. It takes no lock: the
 // gate asks it with its own held, and join enters the gate with all.mu held.
 func (g *group) unripe() time.Duration {
+	if g.row.Complete() {
+		return 0
+	}
 	return time.Duration(g.ripe.Load()) - time.Since(g.born)
 }
 

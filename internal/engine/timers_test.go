@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -137,6 +138,52 @@ func TestLinger(t *testing.T) {
 	})
 }
 
+// TestRow: nobody is waited for when the next order is for another message, or
+// there are none.
+func TestRow(t *testing.T) {
+	inParlour(t, func(p *parlour) {
+		p.deliver("a@example.net")
+		p.at(time.Second)
+		p.wants("a conversation waits", 1, 1)
+		if err := os.Link(p.home+"/queue/mess/0/1", p.home+"/queue/mess/0/2"); err != nil {
+			t.Fatal(err)
+		}
+		in, commands := io.Pipe()
+		p.all.Go(func() { p.serve(in) })
+		for i, rcpt := range []string{"b@example.net", "c@example.net", "not an address"} {
+			p.order(commands, i, "0/1", rcpt)
+		}
+		p.wants("more may come", 1, 1)
+		p.order(commands, 3, "0/2", "d@example.net")
+		p.wants("they are out together", 1, 2)
+		p.order(commands, 4, "0/1", "e@example.net")
+		p.wants("one by itself", 1, 3)
+		commands.Close()
+		synctest.Wait()
+		p.wants("the last", 1, 4)
+		if now := time.Since(p.begun); now != time.Second {
+			t.Errorf("it took %v", now-time.Second)
+		}
+	})
+}
+
+// serve runs orders.
+func (p *parlour) serve(in io.Reader) {
+	mess, err := os.OpenRoot(p.home + "/queue/mess")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer mess.Close()
+	spawn.Serve(context.Background(), in, io.Discard, spawn.Config{Limit: 255, Queue: spawn.Queue{Mess: mess, Owner: uint32(os.Getuid())}}, p.engine)
+}
+
+// order gives an order to a serve.
+func (p *parlour) order(to io.Writer, slot int, messID, rcpt string) {
+	c := spawn.Command{Slot: byte(slot), MessID: messID, Sender: "me@example.com", Recipient: rcpt}
+	to.Write(c.AppendTo(nil))
+	synctest.Wait()
+}
+
 // TestLingerings: a group that others keep joining goes all the same.
 func TestLingerings(t *testing.T) {
 	inParlour(t, func(p *parlour) {
@@ -157,7 +204,7 @@ func TestLingerings(t *testing.T) {
 // other, they stood for ever.
 func TestRipe(t *testing.T) {
 	gs := newGroups(fair.New(fair.Limits{Slots: 8}))
-	g, _ := gs.join("key", smtp.Envelope{Rcpts: []string{"a@example.net"}})
+	g, _ := gs.join("key", smtp.Envelope{Rcpts: []string{"a@example.net"}}, nil)
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	told := make(chan time.Duration, 1)

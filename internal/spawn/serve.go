@@ -34,6 +34,7 @@ type Delivery struct {
 	// Message is at its beginning, regular, and the Deliverer's until Deliver
 	// returns; then it is closed.
 	Message *os.File
+	Row     *Row // the orders that this one came among
 }
 
 // Deliverer delivers, each delivery in a goroutine of its own.
@@ -67,23 +68,26 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, c Config, d Deliver
 	writing.Go(func() { err = s.write(out) })
 	done := make(chan struct{})
 	pulsing.Go(func() { s.pulse(done) })
-	orders := make(chan Command)
+	orders := make(chan task)
+	var rows rows
 	commands(in, func(c Command) {
 		if fault := s.occupy(&c); fault != "" {
 			s.reports <- answer{slot: c.Slot, line: []byte(fault), refused: true}
 			return
 		}
+		t := task{c, rows.add(c.MessID)}
 		select {
-		case orders <- c: // somebody is idle
+		case orders <- t: // somebody is idle
 		default:
 			running.Go(func() {
-				s.run(ctx, &c)
-				for c := range orders {
-					s.run(ctx, &c)
+				s.run(ctx, &t)
+				for t := range orders {
+					s.run(ctx, &t)
 				}
 			})
 		}
 	})
+	rows.end()
 	close(orders)
 	running.Wait()
 	close(done)
@@ -109,15 +113,21 @@ func (s *server) pulse(done <-chan struct{}) {
 	}
 }
 
+// task is a command that has its slot.
+type task struct {
+	Command
+	row *Row
+}
+
 // run carries one command out and reports it. A goroutine runs one after another,
 // since its stack has grown to what a delivery needs.
-func (s *server) run(ctx context.Context, c *Command) {
-	r := answer{slot: c.Slot, line: []byte(crashed)}
+func (s *server) run(ctx context.Context, t *task) {
+	r := answer{slot: t.Slot, line: []byte(crashed)}
 	defer func() {
 		recover() // r is then what it was
 		s.reports <- r
 	}()
-	r.line = s.deliver(ctx, c)
+	r.line = s.deliver(ctx, t)
 }
 
 type server struct {
@@ -187,22 +197,29 @@ func frame(slot byte, line []byte) []byte {
 }
 
 // deliver runs one delivery. What it returns is a line: not empty, without NUL.
-func (s *server) deliver(ctx context.Context, c *Command) []byte {
-	host, fault := c.fault()
+func (s *server) deliver(ctx context.Context, t *task) []byte {
+	d, fault := s.delivery(t)
 	if fault != "" {
+		t.row.Placed()
 		return []byte(fault)
 	}
-	message, fault := s.Queue.open(c.MessID)
-	if fault != "" {
-		return []byte(fault)
-	}
-	defer message.Close()
-	said := s.deliverer.Deliver(ctx, Delivery{
-		Slot: c.Slot, MessID: c.MessID, Sender: c.Sender, Recipient: c.Recipient, Host: host, Message: message,
-	})
-	said, _, _ = bytes.Cut(said, []byte{0})
+	defer d.Message.Close()
+	said, _, _ := bytes.Cut(s.deliverer.Deliver(ctx, d), []byte{0})
 	if len(said) == 0 {
 		return []byte("Zqmail-remote produced no output.\n")
 	}
 	return said
+}
+
+// delivery is what an order asks for, or what is wrong with it.
+func (s *server) delivery(t *task) (d Delivery, fault string) {
+	host, fault := t.fault()
+	if fault != "" {
+		return d, fault
+	}
+	message, fault := s.Queue.open(t.MessID)
+	if fault != "" {
+		return d, fault
+	}
+	return Delivery{Slot: t.Slot, MessID: t.MessID, Sender: t.Sender, Recipient: t.Recipient, Host: host, Message: message, Row: t.row}, ""
 }
