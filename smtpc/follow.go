@@ -70,6 +70,7 @@ func (t *talk) carry(ctx context.Context, run func()) (*smtp.Transaction, *Begun
 		t.end(gone(smtp.AtMail))
 		return &t.tx, nil
 	}
+	defer t.msg.Forget()
 	defer t.watch(ctx)()
 	run()
 	if t.begun == nil {
@@ -108,7 +109,7 @@ func (t *talk) begin(content int) (group []byte, replies int) {
 // whole sends content that is in memory, and what follows it, in one flight.
 func (t *talk) whole() smtp.Stage {
 	due := smtp.AtDot
-	err := t.msg.Encoded(func(out []byte) {
+	err := t.msg.Encoded(nil, smtp.Encoder{}, func(out []byte) {
 		content := len(out)
 		group, replies := t.begin(content)
 		out = append(out, group...)

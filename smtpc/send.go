@@ -42,10 +42,10 @@ type talk struct {
 	msg *smtp.Message
 
 	way    way
+	wire   int64  // how long the content is byFlight
 	params string // of MAIL, each with a blank before it
 	must   string // those of params without which the message cannot go
-	body   []byte // content as it travels byFlight
-	flown  bool   // body has left us, its end included
+	flown  bool   // content has left us byFlight, its end included
 	dotted bool   // a lone dot has ended what nobody was to get
 	open   bool   // the server may believe in a transaction that we have left
 
@@ -132,20 +132,33 @@ func (t *talk) run() {
 
 // speak says what may be said now, in one write, and returns what is due.
 func (t *talk) speak() smtp.Stage {
-	flight := flight{}
+	replies := 0
 	t.out = t.out[:0]
-	for flight.replies == 0 || t.ext.Pipelining && t.next < smtp.AtBody {
+	for replies == 0 || t.ext.Pipelining && t.next < smtp.AtBody {
 		t.out = t.append(t.out)
-		flight.replies++
+		replies++
 	}
-	flight.size = len(t.out)
-	t.listen(flight)
+	if t.way != byFlight {
+		return t.utter(t.out, replies)
+	}
+	due := t.due
+	err := t.msg.Encoded(t.out, smtp.Encoder{NoDots: true}, func(out []byte) {
+		due = t.utter(out, replies)
+		t.flown = due != smtp.AtQuit && t.werr == nil
+	})
+	if err != nil {
+		return t.end(&smtp.Ending{Stage: smtp.AtMail, Fault: smtp.Unreadable})
+	}
+	return due
+}
+
+// utter says out, which asks for so many replies, and returns what is due.
+func (t *talk) utter(out []byte, replies int) smtp.Stage {
+	t.listen(flight{replies: replies, size: len(out)})
 	if end := t.mute(t.due); end != nil {
 		return t.end(end)
 	}
-	if t.write(t.out) == nil && t.way == byFlight && t.next == smtp.AtBody {
-		t.flown = true
-	}
+	t.write(out)
 	return t.due
 }
 
@@ -167,8 +180,7 @@ func (t *talk) append(out []byte) []byte {
 	case smtp.AtData: // RFC 5321 §4.1.1.4, RFC 3030 §2
 		t.next = smtp.AtBody
 		if t.way == byFlight {
-			out = appendBDAT(out, len(t.body), true)
-			return append(out, t.body...)
+			return appendBDAT(out, int(t.wire), true) // speak puts the content behind it
 		}
 		out = append(out, "DATA"...)
 	default:
@@ -347,7 +359,7 @@ func (t *talk) prepare() *smtp.Ending {
 		t.params = t.must
 	}
 	if known && t.ext.Chunking && t.ext.Pipelining && !t.p.NoChunking {
-		return t.chunked(facts.Wire)
+		t.chunked(facts.Wire)
 	}
 	return nil
 }
@@ -373,20 +385,10 @@ func (t *talk) internationalize(facts smtp.Facts) *smtp.Ending {
 	return nil
 }
 
-// chunked prepares for BDAT. What fits in the first flight is encoded now, so
-// that a message which cannot be read ends before MAIL.
-func (t *talk) chunked(wire int64) *smtp.Ending {
+// chunked decides how content of so many bytes goes by BDAT.
+func (t *talk) chunked(wire int64) {
+	t.way, t.wire = byFlight, wire
 	if wire > maxFlight || t.sends > 0 && time.Since(t.spoke) > restless {
 		t.way = byChunks
-		return nil
 	}
-	t.way = byFlight
-	src := make([]byte, t.msg.Size+1)
-	n, err := fill(t.msg.Reader(), src)
-	encoder := smtp.Encoder{NoDots: true}
-	t.body = encoder.Append(slices.Grow(t.body, int(wire)), src[:n])
-	if err != nil || int64(len(t.body)) != wire {
-		return &smtp.Ending{Stage: smtp.AtMail, Fault: smtp.Unreadable}
-	}
-	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -111,20 +112,36 @@ func (m *Message) Forget() {
 	}
 }
 
-// Encoded gives do the content of a message that is Whole, as it travels after
-// DATA, with some room behind it. It is do's until do returns; then the content is
-// forgotten.
-func (m *Message) Encoded(do func(wire []byte)) error {
-	content, _ := m.Whole()
-	room, _ := m.rooms.wire.Get().(*[]byte)
+// Encoded gives do what head says and, behind it, the content of a message that
+// can be read again, as e makes it travel; then the content is forgotten. All of
+// it, and the room behind it, is do's until do returns. ErrPartialLine is as of
+// Encoder.Close; a file whose length on the wire is no more what Facts told is an
+// error too, where there are no dots.
+func (m *Message) Encoded(head []byte, e Encoder, do func(wire []byte)) error {
+	defer m.Forget()
+	content, ok := m.Whole()
+	var room *[]byte
+	if ok {
+		room, _ = m.rooms.wire.Get().(*[]byte)
+	}
 	if room == nil {
 		room = new([]byte)
 	}
-	defer m.rooms.wire.Put(room)
-	var encoder Encoder
-	wire, err := encoder.Close(encoder.Append((*room)[:0], content))
+	if ok {
+		defer m.rooms.wire.Put(room)
+	} else {
+		content = make([]byte, m.Size)
+		if _, err := io.ReadFull(m.Reader(), content); err != nil {
+			return err
+		}
+	}
+	wire := slices.Grow(append((*room)[:0], head...), len(content)+len(content)/16)
+	wire, err := e.Close(e.Append(wire, content))
 	*room = wire
 	m.Forget()
+	if err == nil && e.NoDots && m.facts != nil && int64(len(wire)-len(head)) != m.facts.Wire {
+		err = errChanged
+	}
 	if err == nil {
 		do(wire)
 	}
@@ -190,8 +207,9 @@ func (m *Message) examine() error {
 }
 
 var (
-	errShrunk = errors.New("message is shorter than it was")
-	errSpent  = errors.New("message can be read only once")
+	errShrunk  = errors.New("message is shorter than it was")
+	errChanged = errors.New("message is not what it was")
+	errSpent   = errors.New("message can be read only once")
 )
 
 type failedReader struct{ err error }

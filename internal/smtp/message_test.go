@@ -257,15 +257,15 @@ func TestReadMessage(t *testing.T) {
 			if got, err := io.ReadAll(m.Reader()); err != nil || string(got) != content {
 				t.Errorf("%d bytes: read %d, %v", len(content), len(got), err)
 			}
-			if !ok {
-				continue
-			}
-			var wire []byte
-			err := m.Encoded(func(b []byte) { wire = append(wire, b...) })
-			var e Encoder
-			wanted, partial := e.Close(e.Append(nil, []byte(content)))
-			if !errors.Is(err, partial) || err == nil && !bytes.Equal(wire, wanted) {
-				t.Errorf("%d bytes: encoded as %d, %v", len(content), len(wire), err)
+			for _, m := range []*Message{m, want} {
+				for _, e := range []Encoder{{}, {NoDots: true}} {
+					var wire []byte
+					err := m.Encoded([]byte("head"), e, func(b []byte) { wire = append(wire, b...) })
+					wanted, partial := e.Close(e.Append([]byte("head"), []byte(content)))
+					if !errors.Is(err, partial) || err == nil && !bytes.Equal(wire, wanted) {
+						t.Errorf("%d bytes: encoded as %d, %v", len(content), len(wire), err)
+					}
+				}
 			}
 		}
 	}
@@ -283,5 +283,30 @@ func TestReadMessage(t *testing.T) {
 	}
 	if _, err := ReadMessage(f, &rooms); err == nil {
 		t.Error("a closed file was opened")
+	}
+}
+
+// TestEncodedChanges: content that is not what it was does not travel under the
+// length that was announced.
+func TestEncodedChanges(t *testing.T) {
+	const content = "first\nsecond\n"
+	for now, travels := range map[string]bool{content: true, "First\nsecond\n": true, "first\r\necond\n": false, "first\n": false, "first\nsecond ": false} {
+		f := messageFile(t, content)
+		m, err := ReadMessage(f, &Rooms{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := m.Facts(); err != nil {
+			t.Fatal(err)
+		}
+		m.Forget()
+		if err := os.WriteFile(f.Name(), []byte(now), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		done := false
+		err = m.Encoded(nil, Encoder{NoDots: true}, func([]byte) { done = true })
+		if done != travels || (err == nil) != travels {
+			t.Errorf("%q: travels %v, %v", now, done, err)
+		}
 	}
 }
