@@ -128,8 +128,13 @@ func (x *exchanger) isAlias(a resolver.AddrAnswer) bool {
 // has brought addresses. It gives an answer that did.
 func collect(x *exchanger, addrs <-chan addrResult) resolver.AddrAnswer {
 	var found resolver.AddrAnswer
-	var late <-chan time.Time
 	for range 2 {
+		var late <-chan time.Time
+		if len(found.Addrs) > 0 && len(addrs) == 0 {
+			t := time.NewTimer(patience)
+			defer t.Stop()
+			late = t.C
+		}
 		select {
 		case r := <-addrs:
 			if r.err != nil {
@@ -143,9 +148,6 @@ func collect(x *exchanger, addrs <-chan addrResult) resolver.AddrAnswer {
 				x.addrs = append(x.addrs, a.Unmap())
 			}
 			found = r.AddrAnswer
-			t := time.NewTimer(patience)
-			defer t.Stop()
-			late = t.C
 		case <-late:
 			return found
 		}

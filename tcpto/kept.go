@@ -1,6 +1,7 @@
 package tcpto
 
 import (
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -11,6 +12,7 @@ import (
 type Kept struct {
 	file4, file6 string
 	now          func() time.Time
+	pid          int
 	v4, v6       kept
 }
 
@@ -34,12 +36,12 @@ const infancy = 2 * time.Second
 
 // Keep makes a Kept of the two files; it touches neither yet. now is as Open's.
 func Keep(file4, file6 string, now func() time.Time) *Kept {
-	return &Kept{file4: file4, file6: file6, now: now}
+	return &Kept{file4: file4, file6: file6, now: now, pid: os.Getpid()}
 }
 
 // Table is the table for the next delivery.
 func (k *Kept) Table() *Table {
-	t := Open(k.file4, k.file6, k.now)
+	t := open(k.file4, k.file6, k.now, k.pid)
 	t.v4.kept, t.v6.kept = &k.v4, &k.v6
 	return t
 }

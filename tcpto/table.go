@@ -37,9 +37,13 @@ type table struct {
 // Open makes a Table of the two files; it touches neither yet. now is the wall
 // clock, for the files hold UNIX time.
 func Open(file4, file6 string, now func() time.Time) *Table {
+	return open(file4, file6, now, os.Getpid())
+}
+
+func open(file4, file6 string, now func() time.Time, pid int) *Table {
 	return &Table{
 		now: now,
-		pid: os.Getpid(),
+		pid: pid,
 		v4:  table{layout: layout4, name: file4},
 		v6:  table{layout: layout6, name: file6, create: true},
 	}

@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"bytes"
 	"io"
 	"strings"
 )
@@ -47,25 +48,27 @@ type parser struct {
 	excess bool
 }
 
-// next takes one byte and reports whether it completed a command.
-func (p *parser) next(b byte) (Command, bool) {
-	switch {
-	case p.stage == 0:
-		*p = parser{stage: 1, buf: p.buf[:0], slot: b}
-		return Command{}, false
-	case b == 0:
-		p.ends[p.stage] = len(p.buf)
-		p.stage = (p.stage + 1) % len(p.ends)
-		if p.stage != 0 {
-			return Command{}, false
+// take takes what has come and gives do the commands that it completes.
+func (p *parser) take(in []byte, do func(Command)) {
+	for len(in) > 0 {
+		if p.stage == 0 {
+			*p = parser{stage: 1, buf: p.buf[:0], slot: in[0]}
+			in = in[1:]
+			continue
 		}
-		return p.command(), true
-	case len(p.buf) == maxCommand:
-		p.excess = true
-	default:
-		p.buf = append(p.buf, b)
+		text, rest, whole := bytes.Cut(in, []byte{0})
+		fits := min(len(text), maxCommand-len(p.buf))
+		p.excess = p.excess || fits < len(text)
+		p.buf = append(p.buf, text[:fits]...)
+		in = rest
+		if !whole {
+			return
+		}
+		p.ends[p.stage] = len(p.buf)
+		if p.stage = (p.stage + 1) % len(p.ends); p.stage == 0 {
+			do(p.command())
+		}
 	}
-	return Command{}, false
 }
 
 func (p *parser) command() Command {
@@ -87,11 +90,7 @@ func commands(in io.Reader, do func(Command)) {
 	buf := make([]byte, 4096)
 	for {
 		n, err := in.Read(buf)
-		for _, b := range buf[:n] {
-			if c, whole := p.next(b); whole {
-				do(c)
-			}
-		}
+		p.take(buf[:n], do)
 		if err != nil {
 			return
 		}
