@@ -24,9 +24,10 @@ const (
 	roleFar   = "far"   // the server, and the relay before it
 	roleMany  = "many"  // an engine with thousands of deliveries, see many.go
 	roleShake = "shake" // handshakes alone, see handshakes.go
+	roleBare  = "bare"  // the least that delivers, see bare.go
 )
 
-var roles = map[string]func() error{roleFar: farSide, roleMany: manyEngine, roleShake: shakeHands}
+var roles = map[string]func() error{roleFar: farSide, roleMany: manyEngine, roleShake: shakeHands, roleBare: bareClient}
 
 // Both ends of the line, and the addresses of the servers at its far end.
 var (

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postrider/bench/relay"
+	"postrider/bench/role"
 	"postrider/internal/dnstest"
 	"postrider/internal/nettest"
 	"postrider/internal/spawn"
@@ -58,7 +59,8 @@ func latency(o options) error {
 	os.Setenv("DNSCACHEIP", names.Addr().String())
 	fmt.Printf("round trip %v, DNS %v an answer; %d bytes, TCP %s; each delivery to a destination of its own; medians of %d rounds.\n", o.rtt, o.dns, o.size, relay.Congestion(), o.rounds)
 	fmt.Println("burst: all begin in one instant. steady: they begin evenly spread, as many as end in the least time there is.")
-	fmt.Printf("%-28s %-14s %9s %9s %8s %8s %10s %9s\n", "", "", "in flight", "least ms", "p50 ms", "p99 ms", "p50/least", "connects")
+	fmt.Println("bare: a client that does nothing but send and count replies, in the same rounds on the same processors.")
+	fmt.Printf("%-28s %-14s %9s %9s %8s %8s %10s %9s %9s %9s\n", "", "", "in flight", "least ms", "p50 ms", "p99 ms", "p50/least", "connects", "bare p50", "p50/bare")
 	for _, t := range trials {
 		t.OneWay = o.rtt / 2
 		if t.queue {
@@ -102,9 +104,15 @@ func paceOf(took []time.Duration, under, dials float64) pace {
 
 // figure is one line of the table.
 type figure struct {
-	what  string
-	least time.Duration
-	paces []pace
+	what        string
+	least       time.Duration
+	paces, bare []pace
+}
+
+// median is the pace of the middle p50.
+func median(all []pace) pace {
+	slices.SortFunc(all, func(a, b pace) int { return cmp.Compare(a.p50, b.p50) })
+	return all[len(all)/2]
 }
 
 func (t *trial) run(o options, client *rpc.Client, inflight int) error {
@@ -114,9 +122,17 @@ func (t *trial) run(o options, client *rpc.Client, inflight int) error {
 	if t.queue {
 		figures = []*figure{{what: "cold", least: cold}, {what: "reused", least: reused}}
 	}
+	engine := func(home string) (*unit, error) { return start(o.rspawn, home) }
+	bare := func(home string) (*unit, error) { return begin(role.Again(roleBare, 0), home) }
 	for range o.rounds {
-		if err := t.round(o, client, inflight, figures); err != nil {
+		if err := t.round(o, client, inflight, engine, func(i int, p pace) { figures[i].paces = append(figures[i].paces, p) }, figures); err != nil {
 			return err
+		}
+		if t.TLS || t.queue {
+			continue // bare knows neither
+		}
+		if err := t.round(o, client, inflight, bare, func(i int, p pace) { figures[i].bare = append(figures[i].bare, p) }, figures); err != nil {
+			return fmt.Errorf("bare: %w", err)
 		}
 	}
 	for _, f := range figures {
@@ -128,17 +144,21 @@ func (t *trial) run(o options, client *rpc.Client, inflight int) error {
 }
 
 func (t *trial) print(o options, inflight int, f *figure) error {
-	slices.SortFunc(f.paces, func(a, b pace) int { return cmp.Compare(a.p50, b.p50) })
-	m, ms := f.paces[len(f.paces)/2], f.least.Seconds()*1000
-	fmt.Printf("%-28s %-14s %9.0f %9.0f %8.1f %8.1f %10.2f %9.2f\n", t.name, f.what, m.under, ms, m.p50, m.p99, m.p50/ms, m.dials)
+	m, ms := median(f.paces), f.least.Seconds()*1000
+	fmt.Printf("%-28s %-14s %9.0f %9.0f %8.1f %8.1f %10.2f %9.2f", t.name, f.what, m.under, ms, m.p50, m.p99, m.p50/ms, m.dials)
+	if len(f.bare) > 0 {
+		b := median(f.bare)
+		fmt.Printf(" %9.1f %9.2f", b.p50, m.p50/b.p50)
+	}
+	fmt.Println()
 	if t.queue {
 		return nil
 	}
 	return o.record("latency "+t.name, f.what, float64(inflight), m.p50/ms)
 }
 
-// round makes a unit and measures each of figures with it, in their order.
-func (t *trial) round(o options, client *rpc.Client, inflight int, figures []*figure) error {
+// round starts a unit and measures each of figures with it, in their order.
+func (t *trial) round(o options, client *rpc.Client, inflight int, unit func(home string) (*unit, error), took func(i int, p pace), figures []*figure) error {
 	control := map[string]string{}
 	if t.TLS {
 		control["trustanchors"] = "/nonexistent\n"
@@ -154,7 +174,7 @@ func (t *trial) round(o options, client *rpc.Client, inflight int, figures []*fi
 	if err != nil {
 		return err
 	}
-	u, err := start(o.rspawn, home)
+	u, err := unit(home)
 	if err != nil {
 		return err
 	}
@@ -186,7 +206,7 @@ func (t *trial) round(o options, client *rpc.Client, inflight int, figures []*fi
 			u.end()
 			return err
 		}
-		f.paces = append(f.paces, p)
+		took(i, p)
 	}
 	_, err = u.end()
 	return err

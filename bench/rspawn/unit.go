@@ -26,8 +26,15 @@ type unit struct {
 
 // start starts a qmail-rspawn for the home.
 func start(path, home string, env ...string) (*unit, error) {
-	u := &unit{home: home, cmd: exec.Command(path)}
-	u.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "QMAILHOME=" + home, "DNSCACHEIP=" + os.Getenv("DNSCACHEIP")}, env...)
+	cmd := exec.Command(path)
+	cmd.Env = append(env, "PATH="+os.Getenv("PATH"), "DNSCACHEIP="+os.Getenv("DNSCACHEIP"))
+	return begin(cmd, home)
+}
+
+// begin is start for what takes orders as qmail-rspawn does.
+func begin(cmd *exec.Cmd, home string) (*unit, error) {
+	u := &unit{home: home, cmd: cmd}
+	u.cmd.Env = append(u.cmd.Env, "QMAILHOME="+home)
 	var err error
 	if u.in, err = u.cmd.StdinPipe(); err != nil {
 		return nil, err
