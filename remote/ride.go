@@ -58,7 +58,7 @@ func (h *Handover) transact(c *smtpc.Conn, run func(next func() (smtpc.Following
 	switch {
 	case begun != nil:
 		release(&Ride{begun: begun, peer: h.Peer, key: h.Key})
-	case h.Keep != nil && c.Reusable() && !weary(tx) && !leaving(tx):
+	case h.Keep != nil && c.InStep() && !weary(tx) && !leaving(tx):
 		h.Keep(c)
 	default:
 		c.Quit()

@@ -16,8 +16,11 @@ const restless = time.Second
 // Reusable reports whether another transaction may follow on this
 // conversation: it is in step, and as far as can be seen without waiting the
 // server has neither said anything since nor left.
-func (c *Conn) Reusable() bool {
-	return c.nc != nil && !c.over && c.owed == 0 && c.werr == nil && c.in.Buffered() == 0 && quiet(c.nc)
+func (c *Conn) Reusable() bool { return c.InStep() && quiet(c.nc) }
+
+// InStep is Reusable as far as this end knows. The kernel is not asked.
+func (c *Conn) InStep() bool {
+	return c.nc != nil && !c.over && c.owed == 0 && c.werr == nil && c.in.Buffered() == 0
 }
 
 // Transactions is how many have gone over this conversation.

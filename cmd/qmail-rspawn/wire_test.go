@@ -45,7 +45,12 @@ func TestReportsLast(t *testing.T) {
 		}
 		reports.SetReadDeadline(time.Time{})
 	}
-	if err := serve(t.Context(), stdin, stdout, spawn.Config{Limit: 7}, nil, end); err != nil {
+	mess, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mess.Close()
+	if err := serve(t.Context(), stdin, stdout, spawn.Config{Limit: 7, Queue: spawn.Queue{Mess: mess}}, nil, end); err != nil {
 		t.Error(err)
 	}
 	if n, err := reports.Read(make([]byte, 1)); n != 0 || err != io.EOF || !ended {

@@ -29,6 +29,7 @@ type pool struct {
 	mu      sync.Mutex
 	idle    map[string][]*idle // guarded by mu; the last is the one that waited least
 	ages    *list.List         // guarded by mu: all of idle, that first which has waited longest
+	timer   *time.Timer        // guarded by mu: for the first of ages; nil before there was one
 	closed  bool               // guarded by mu
 	parting sync.WaitGroup     // conversations that say QUIT
 }
@@ -37,7 +38,7 @@ type pool struct {
 type idle struct {
 	key   string
 	conn  *smtpc.Conn
-	timer *time.Timer
+	until time.Time
 	age   *list.Element // in pool.ages
 }
 
@@ -52,7 +53,7 @@ func (p *pool) Take(key string) *smtpc.Conn {
 		if i == nil {
 			return nil
 		}
-		if i.timer.Stop() && i.conn.Reusable() {
+		if i.conn.Reusable() {
 			p.watch.Reused()
 			return i.conn
 		}
@@ -72,20 +73,16 @@ func (p *pool) pop(key string) *idle {
 	return i
 }
 
-// remove takes one out that waits, and reports whether it did; mu is held.
-func (p *pool) remove(i *idle) bool {
+// remove takes one out that waits; mu is held.
+func (p *pool) remove(i *idle) {
 	all := p.idle[i.key]
 	at := slices.Index(all, i)
-	if at < 0 {
-		return false
-	}
 	p.ages.Remove(i.age)
 	if all = slices.Delete(all, at, at+1); len(all) == 0 {
 		delete(p.idle, i.key)
 	} else {
 		p.idle[i.key] = all
 	}
-	return true
 }
 
 // Keep implements remote.Conns.
@@ -99,21 +96,40 @@ func (p *pool) Keep(key string, c *smtpc.Conn) {
 	if p.ages.Len() >= maxIdle {
 		eldest := p.ages.Front().Value.(*idle)
 		p.remove(eldest)
-		eldest.timer.Stop() // if it is too late, expire finds nothing
 		p.part(eldest.conn)
 	}
-	i := &idle{key: key, conn: c}
-	i.timer = time.AfterFunc(idleTime, func() { p.expire(i) })
+	i := &idle{key: key, conn: c, until: time.Now().Add(idleTime)}
 	i.age = p.ages.PushBack(i)
 	p.idle[key] = append(p.idle[key], i)
+	if p.ages.Len() == 1 {
+		p.wake(idleTime)
+	}
 }
 
-// expire ends a conversation that has waited long enough, if nobody took it.
-func (p *pool) expire(i *idle) {
+// wake has expire called; mu is held.
+func (p *pool) wake(after time.Duration) {
+	if p.timer == nil {
+		p.timer = time.AfterFunc(after, p.expire)
+		return
+	}
+	p.timer.Reset(after)
+}
+
+// expire ends conversations that have waited long enough. It comes when the first of
+// them would have, be that one taken meanwhile: a timer each would cost every message
+// that goes on.
+func (p *pool) expire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.remove(i) {
-		p.part(i.conn)
+	now := time.Now()
+	for p.ages.Len() > 0 {
+		eldest := p.ages.Front().Value.(*idle)
+		if left := eldest.until.Sub(now); left > 0 {
+			p.wake(left)
+			return
+		}
+		p.remove(eldest)
+		p.part(eldest.conn)
 	}
 }
 
@@ -125,9 +141,7 @@ func (p *pool) flush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for e := p.ages.Front(); e != nil; e = e.Next() {
-		i := e.Value.(*idle)
-		i.timer.Stop() // if it is too late, expire finds nothing
-		p.part(i.conn)
+		p.part(e.Value.(*idle).conn)
 	}
 	clear(p.idle)
 	p.ages.Init()
@@ -136,6 +150,9 @@ func (p *pool) flush() {
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 	p.mu.Unlock()
 	p.flush()
 	p.parting.Wait()

@@ -3,18 +3,45 @@ package spawn
 import (
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Queue is where messages lie: queue/mess, and the user qmailq who owns them.
 type Queue struct {
 	Mess  *os.Root
 	Owner uint32
+
+	dir *os.File // Mess, once entered; nil: the kernel is not asked for beneath
+}
+
+// enter prepares for opening many messages. Leave undoes it.
+func (q *Queue) enter() {
+	q.dir, _ = q.Mess.Open(".")
+}
+
+func (q *Queue) leave() { q.dir.Close() }
+
+// flags are those that a message is opened with. O_NONBLOCK as stock: a FIFO in the
+// message's place would keep us for ever.
+const flags = os.O_RDONLY | syscall.O_NONBLOCK
+
+// beneath opens what is below Mess and nowhere else, by one call where os.Root makes
+// one for each directory on the way. Where the kernel does not know that call, or
+// there is anything the matter, os.Root finds out what.
+func (q *Queue) beneath(name string) (*os.File, error) {
+	if q.dir != nil {
+		how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_BENEATH}
+		if fd, err := unix.Openat2(int(q.dir.Fd()), name, &how); err == nil {
+			return os.NewFile(uintptr(fd), name), nil
+		}
+	}
+	return q.Mess.OpenFile(name, flags, 0)
 }
 
 // open opens a message. Without one, the report says why, in stock's words.
-// O_NONBLOCK as stock: a FIFO in the message's place would keep us for ever.
 func (q *Queue) open(name string) (*os.File, string) {
-	f, err := q.Mess.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := q.beneath(name)
 	if err != nil {
 		return nil, "Zqmail-spawn unable to open message. (#4.3.0)\n"
 	}

@@ -63,6 +63,8 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, c Config, d Deliver
 		panic("spawn: a limit that no byte can say")
 	}
 	s := &server{Config: c, deliverer: d, reports: make(chan answer, c.Limit)}
+	s.Queue.enter()
+	defer s.Queue.leave()
 	var err error
 	var writing, pulsing, running sync.WaitGroup
 	writing.Go(func() { err = s.write(out) })

@@ -144,13 +144,19 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	const cannot, kind = "Zqmail-spawn unable to open message. (#4.3.0)\n", "ZSorry, message has wrong type. (#4.3.5)\n"
-	for name, want := range map[string]string{"1/1": "", "1//2": "", "4": "", "1": kind, "1/": kind, "2": kind, "3": cannot, "1/3": cannot, "1/1/": cannot} {
-		f, fault := q.open(name)
-		if fault != want || (f == nil) != (fault != "") {
-			t.Errorf("%s: %q", name, fault)
+	for _, entered := range []bool{false, true} {
+		if entered {
+			q.enter()
+			defer q.leave()
 		}
-		if f != nil {
-			f.Close()
+		for name, want := range map[string]string{"1/1": "", "1//2": "", "4": "", "1": kind, "1/": kind, "2": kind, "3": cannot, "1/3": cannot, "1/1/": cannot} {
+			f, fault := q.open(name)
+			if fault != want || (f == nil) != (fault != "") {
+				t.Errorf("%s, entered %v: %q", name, entered, fault)
+			}
+			if f != nil {
+				f.Close()
+			}
 		}
 	}
 	q.Owner++
