@@ -7,7 +7,8 @@
 // the unit, the server's not) and connections, as medians of interleaved rounds,
 // and the ratio. Handshakes compares deliveries under TLS that each begin with a
 // full handshake, those over conversations that are open, and handshakes alone. Latency puts packet delay between the engine and the server, in
-// a network of its own, and compares with the least that the protocol allows.
+// a network of its own, and compares with the least that the protocol allows, and with
+// a client that does nothing but send and count replies.
 // Memory is what deliveries occupy while the server holds the last answer back.
 //
 // With -data, results are appended to a file of lines "case series x y", of which

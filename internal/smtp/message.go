@@ -118,16 +118,12 @@ func (m *Message) Forget() {
 // Encoder.Close; a file whose length on the wire is no more what Facts told is an
 // error too, where there are no dots.
 func (m *Message) Encoded(head []byte, e Encoder, do func(wire []byte)) error {
-	defer m.Forget()
+	room := new([]byte)
 	content, ok := m.Whole()
-	var room *[]byte
 	if ok {
-		room, _ = m.rooms.wire.Get().(*[]byte)
-	}
-	if room == nil {
-		room = new([]byte)
-	}
-	if ok {
+		if used, _ := m.rooms.wire.Get().(*[]byte); used != nil {
+			room = used
+		}
 		defer m.rooms.wire.Put(room)
 	} else {
 		content = make([]byte, m.Size)

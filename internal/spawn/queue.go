@@ -22,21 +22,21 @@ func (q *Queue) enter() {
 
 func (q *Queue) leave() { q.dir.Close() }
 
-// flags are those that a message is opened with. O_NONBLOCK as stock: a FIFO in the
-// message's place would keep us for ever.
-const flags = os.O_RDONLY | syscall.O_NONBLOCK
+// forReading is how a message is opened. O_NONBLOCK as stock: a FIFO in the message's
+// place would keep us for ever.
+const forReading = os.O_RDONLY | syscall.O_NONBLOCK
 
 // beneath opens what is below Mess and nowhere else, by one call where os.Root makes
 // one for each directory on the way. Where the kernel does not know that call, or
 // there is anything the matter, os.Root finds out what.
 func (q *Queue) beneath(name string) (*os.File, error) {
 	if q.dir != nil {
-		how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_BENEATH}
+		how := unix.OpenHow{Flags: uint64(forReading | unix.O_CLOEXEC), Resolve: unix.RESOLVE_BENEATH}
 		if fd, err := unix.Openat2(int(q.dir.Fd()), name, &how); err == nil {
 			return os.NewFile(uintptr(fd), name), nil
 		}
 	}
-	return q.Mess.OpenFile(name, flags, 0)
+	return q.Mess.OpenFile(name, forReading, 0)
 }
 
 // open opens a message. Without one, the report says why, in stock's words.

@@ -2,9 +2,10 @@ package spawn
 
 import "sync/atomic"
 
-// Row is orders for one message, in a row. Qmail-send gives all of a message's
-// recipients on a channel before it turns to another message (qmail-send(8)), so
-// that with the next message's first order, or the end of all, a row is complete.
+// Row is orders for one message, in a row. Qmail-send's pass over a message gives
+// all its remote recipients before the next message's begins, so that with the next
+// message's first order, or the end of all, a row is complete. Should another give
+// them otherwise, fewer share a transaction, and nothing else.
 //
 // A nil Row is one of which nobody knows anything.
 type Row struct {
